@@ -1,0 +1,198 @@
+"""A recipe: which heads a network has, how their losses are weighted, and the sizes they come in.
+
+Recipes are TOML files. The presets lie in `lossrt/recipes/`; a user copies one and changes it.
+"""
+
+__all__ = ["HEADS", "Head", "Recipe", "load_recipe", "parse_recipe", "preset_names", "preset_text"]
+
+import sys
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lossrt.errors import InputError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LossKind = Literal["fast_focal", "reg_weighted_l1"]
+Activation = Literal["raw", "applied"]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is fixed about a head by its name.
+
+    Attributes:
+        loss: The loss it is trained with (CenterTrack `src/lib/trainer.py`, GenericLoss).
+        channels: Its channels; None where the number of classes decides.
+        activated: True where a recipe may say that the network has activated it already.
+    """
+
+    loss: LossKind
+    channels: int | None
+    activated: bool = False
+
+
+HEADS: dict[str, Head] = {
+    "hm": Head("fast_focal", None, activated=True),
+    "reg": Head("reg_weighted_l1", 2),
+    "wh": Head("reg_weighted_l1", 2),
+    "tracking": Head("reg_weighted_l1", 2),
+    "ltrb_amodal": Head("reg_weighted_l1", 4),
+}
+
+
+class Recipe(BaseModel):
+    """The recipe as read from its file; immutable.
+
+    Attributes:
+        name: Recipe name, a part of file names.
+        input: Height and width of the network's input, px.
+        down_ratio: Input pixels to one pixel of the output map.
+        classes: Number of object classes (C).
+        max_objs: Object slots an image (M).
+        batch: Batch size that the recipe is trained with (B).
+        num_stacks: Number of stacked outputs; every head's loss is divided by it.
+        heads: Channels of every head, in the order in which the total is summed.
+        weights: Weight of every head; 0 removes it.
+        activation: `raw` (logits) or `applied` for the heads that have an activation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
+    input: tuple[int, int]
+    down_ratio: int = Field(default=4, ge=1, le=64)
+    classes: int = Field(ge=1, le=100_000)
+    max_objs: int = Field(ge=1, le=100_000)
+    batch: int = Field(ge=1, le=4096)
+    num_stacks: int = Field(default=1, ge=1, le=16)
+    heads: dict[str, int]
+    weights: dict[str, float]
+    activation: dict[str, Activation] = Field(default_factory=dict)
+
+    @property
+    def map_size(self) -> tuple[int, int]:
+        """Height and width of the output map, px."""
+        return self.input[0] // self.down_ratio, self.input[1] // self.down_ratio
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Size of every named dimension: B, C, H, W, M."""
+        height, width = self.map_size
+        return {"B": self.batch, "C": self.classes, "H": height, "W": width, "M": self.max_objs}
+
+    @property
+    def active_heads(self) -> tuple[str, ...]:
+        """Heads that take part in the loss, in order: those whose weight is not 0."""
+        return tuple(head for head in self.heads if self.weights[head] != 0)
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Recipe":
+        for side in self.input:
+            if side < self.down_ratio or side % self.down_ratio:
+                raise ValueError(f"input: expected multiples of down_ratio={self.down_ratio}, got {list(self.input)}")
+        for head, channels in self.heads.items():
+            _check_head(head, channels, self.classes)
+        if set(self.heads) != set(self.weights):
+            missing, extra = sorted(set(self.heads) - set(self.weights)), sorted(set(self.weights) - set(self.heads))
+            raise ValueError(f"weights: expected one for every head; missing {missing}, without a head {extra}")
+        for head, weight in self.weights.items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"weights.{head}: expected a finite weight >= 0, got {weight}")
+        for head in self.activation:
+            if head not in self.heads or not HEADS[head].activated:
+                known = [name for name in self.heads if HEADS[name].activated]
+                raise ValueError(f"activation.{head}: this head has no activation; {nearest(head, known)}")
+        if "hm" not in self.active_heads:
+            raise ValueError("heads.hm: expected with a weight > 0, since its index and mask serve every head")
+        return self
+
+
+def _check_head(head: str, channels: int, classes: int) -> None:
+    if head not in HEADS:
+        raise ValueError(f"heads.{head}: unknown head; {nearest(head, HEADS)}")
+    expected = HEADS[head].channels or classes
+    if channels != expected:
+        raise ValueError(f"heads.{head}: expected {expected} channels, got {channels}")
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the recipes that come with the package."""
+    folder = resources.files("lossrt") / "recipes"
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def preset_text(name: str) -> str:
+    """Return the TOML text of the preset `name`.
+
+    Raises:
+        InputError: There is no preset of that name.
+    """
+    if name not in preset_names():
+        raise InputError(f"recipe '{name}': no such preset or file; {nearest(name, preset_names())}")
+    return (resources.files("lossrt") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def load_recipe(name_or_path: str, **changes: Any) -> Recipe:
+    """Load a preset by name, or a TOML file by path.
+
+    Args:
+        name_or_path: A name from `preset_names()`, or the path of a file that ends in `.toml`.
+        **changes: Keys to replace, for example `batch=1`.
+
+    Raises:
+        InputError: The recipe is unknown, is not TOML, or has a wrong key or value.
+    """
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"recipe '{path}': expected a readable TOML file, got: {error}") from error
+    else:
+        text = preset_text(name_or_path)
+    return parse_recipe(text, where=name_or_path, **changes)
+
+
+def parse_recipe(text: str, *, where: str, **changes: Any) -> Recipe:
+    """Parse and check the TOML text of a recipe.
+
+    Args:
+        text: The TOML text.
+        where: What messages call it: a file name or a preset.
+        **changes: Keys to replace.
+
+    Raises:
+        InputError: The text is not TOML, or has a wrong key or value.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"recipe '{where}': not valid TOML: {error}") from error
+    try:
+        return Recipe.model_validate({**data, **changes})
+    except ValidationError as error:
+        raise InputError(f"recipe '{where}': {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """Say every mistake of a recipe at once, each with its key and, for an unknown key, the nearest valid one."""
+    messages = []
+    for mistake in error.errors():
+        key = ".".join(str(part) for part in mistake["loc"])
+        if mistake["type"] == "extra_forbidden":
+            messages.append(f"unknown key '{key}'; {nearest(key, Recipe.model_fields)}")
+        elif mistake["type"] == "missing":
+            messages.append(f"key '{key}': expected, but missing")
+        elif not key:
+            messages.append(str(mistake["msg"]).removeprefix("Value error, "))
+        else:
+            messages.append(f"key '{key}': {mistake['msg']}, got {mistake['input']!r}")
+    return "; ".join(messages)
