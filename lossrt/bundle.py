@@ -206,7 +206,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         KeyError: A tensor has a type that no graph takes.
         OSError: The file cannot be read.
     """
-    entries = safetensors.deserialize(path.read_bytes())
+    entries = safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]  # its stub has no types
     return {
         name: np.frombuffer(entry["data"], dtype=_DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
         for name, entry in entries

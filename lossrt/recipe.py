@@ -3,7 +3,7 @@
 Recipes are TOML files. The presets lie in `lossrt/recipes/`; a user copies one and changes it.
 """
 
-__all__ = ["HEADS", "Head", "Recipe", "load_recipe", "parse_recipe", "preset_names", "preset_text"]
+__all__ = ["HEADS", "Head", "Recipe", "load_recipe", "parse_recipe", "prediction_name", "preset_names", "preset_text"]
 
 import sys
 from dataclasses import dataclass
@@ -121,6 +121,11 @@ def _check_head(head: str, channels: int, classes: int) -> None:
     expected = HEADS[head].channels or classes
     if channels != expected:
         raise ValueError(f"heads.{head}: expected {expected} channels, got {channels}")
+
+
+def prediction_name(head: str, stack: int = 0) -> str:
+    """Return the wire name of a head's prediction: `pred_hm`, and `pred_hm_stack1` for the second stacked output."""
+    return f"pred_{head}" if stack == 0 else f"pred_{head}_stack{stack}"
 
 
 def preset_names() -> tuple[str, ...]:

@@ -3,7 +3,16 @@
 The torch side writes a `GraphSpec` into the bundle's manifest; the torch-free side checks arrays against it.
 """
 
-__all__ = ["GraphSpec", "OutputSpec", "TensorSpec", "check_arrays", "dim_sizes", "resolve", "resolved_shape"]
+__all__ = [
+    "Estimate",
+    "GraphSpec",
+    "OutputSpec",
+    "TensorSpec",
+    "check_arrays",
+    "dim_sizes",
+    "resolve",
+    "resolved_shape",
+]
 
 import math
 from collections.abc import Mapping
@@ -73,6 +82,21 @@ class GraphSpec:
             if tensor.name == name:
                 return tensor
         raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A result in float64 with what its rounding error is measured by.
+
+    Attributes:
+        value: The output, float64.
+        scale: Σ|terms| of the sums behind it, propagated to the output; same shape and unit.
+        terms: Number of terms summed into it.
+    """
+
+    value: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    terms: int
 
 
 def resolve(value: Dim | float, sizes: Mapping[str, int]) -> float:
