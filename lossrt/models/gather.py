@@ -1,0 +1,78 @@
+"""`torch.ops.lossrt.gather_feat`: read a head's values at M pixels without moving the map.
+
+Upstream permutes the whole map to B×HW×D and copies it before it gathers (CenterTrack `src/lib/model/utils.py`).
+Here the map stays as it is and only the small result is transposed.
+"""
+
+__all__ = ["GatherFeat", "gather_feat", "spec"]
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from lossrt.recipe import Recipe
+from lossrt.spec import GraphSpec, OutputSpec, TensorSpec
+
+
+@torch.library.custom_op("lossrt::gather_feat", mutates_args=())
+def gather_feat(feat: Tensor, ind: Tensor) -> Tensor:
+    """Gather the channels of a map at flat pixel indices.
+
+    Shapes:
+        feat    [B, D, H, W]  float
+        ind     [B, M]        int64  y·W + x, in [0, H·W)
+        return  [B, M, D]     float  in the unit of feat
+
+    Raises:
+        RuntimeError: An index lies outside the map.
+    """
+    index_BDM = ind.unsqueeze(1).expand(-1, feat.shape[1], -1)
+    return feat.flatten(2).gather(2, index_BDM).transpose(1, 2).contiguous()
+
+
+@gather_feat.register_fake
+def _(feat: Tensor, ind: Tensor) -> Tensor:
+    return feat.new_empty(ind.shape[0], ind.shape[1], feat.shape[1])
+
+
+def _keep_for_backward(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    del output
+    feat, ind = inputs
+    ctx.save_for_backward(ind)
+    ctx.map_shape = feat.shape  # type: ignore[attr-defined]  # ctx takes any attribute
+
+
+def _backward(ctx: torch.autograd.function.FunctionCtx, grad_BMD: Tensor) -> tuple[Tensor, None]:
+    """Add every slot's gradient to its pixel: slots that share a pixel add up."""
+    (ind,) = ctx.saved_tensors  # type: ignore[attr-defined]
+    batch, channels, height, width = ctx.map_shape  # type: ignore[attr-defined]
+    index_BDM = ind.unsqueeze(1).expand(-1, channels, -1)
+    flat = grad_BMD.new_zeros(batch, channels, height * width)
+    return flat.scatter_add(2, index_BDM, grad_BMD.transpose(1, 2)).view(batch, channels, height, width), None
+
+
+gather_feat.register_autograd(_backward, setup_context=_keep_for_backward)
+
+
+def spec(recipe: Recipe) -> GraphSpec:
+    """Return the signature of graph `gather_feat`, with the channels of the recipe's `reg` head or of its first."""
+    channels = recipe.heads.get("reg", next(iter(recipe.heads.values())))
+    return GraphSpec(
+        name="gather_feat",
+        inputs=(
+            TensorSpec("feat", "float32", ("B", channels, "H", "W"), "prediction"),
+            TensorSpec("ind", "int64", ("B", "M"), "target", 0, "H*W"),
+        ),
+        outputs=(OutputSpec("gathered", ("B", "M", channels)),),
+        sizes=recipe.sizes,
+    )
+
+
+class GatherFeat(nn.Module):
+    """The gather alone, as a graph."""
+
+    def forward(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Gather `feat` at `ind`."""
+        feat: Float[Tensor, "B D H W"] = tensors["feat"]
+        ind: Int64[Tensor, "B M"] = tensors["ind"]
+        return {"gathered": gather_feat(feat, ind)}
