@@ -1,6 +1,6 @@
 """Small recipes and batches that the validators' tests share."""
 
-__all__ = ["recipe_of", "sample_batch"]
+__all__ = ["engine_row", "recipe_of", "result_row", "sample_batch"]
 
 from typing import Any
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.recipe import HEADS, Recipe, prediction_name
+from lossrt.validators.report import EngineRow, Result
+from lossrt.validators.tolerances import grade
 
 
 def recipe_of(**changes: Any) -> Recipe:
@@ -48,3 +50,42 @@ def sample_batch(
     arrays["cat"] = rng.integers(0, size["C"], (batch, slots))
     arrays["mask"] = mask
     return arrays
+
+
+def result_row(**changes: Any) -> Result:
+    """Return a row of a report that passes, unless the changes say otherwise; its verdict follows its error."""
+    plain: dict[str, Any] = {
+        "recipe": "mot17",
+        "graph": "generic_loss",
+        "precision": "fp32",
+        "backend": "ort",
+        "arch": "cpu",
+        "case": "nominal",
+        "output": "loss",
+        "index": (),
+        "actual": 2.1,
+        "reference": 2.1,
+        "oracle": 2.1,
+        "error": 0.0,
+        "allowed": 2.2e-5,
+        "ulp": 0.0,
+    }
+    row = {**plain, **changes}
+    return Result(**{"verdict": grade(row["error"], row["allowed"]), **row})
+
+
+def engine_row(**changes: Any) -> EngineRow:
+    """Return an engine that ran, unless the changes say otherwise."""
+    plain: dict[str, Any] = {
+        "graph": "generic_loss",
+        "precision": "fp32",
+        "backend": "rtx",
+        "arch": "sm89",
+        "dims": "B=10",
+        "bytes": 975_684,
+        "kernels": 3,
+        "scratch_bytes": 5_632,
+        "build_s": 4.2,
+        "ran": True,
+    }
+    return EngineRow(**{**plain, **changes})
