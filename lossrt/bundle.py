@@ -82,7 +82,9 @@ class Case:
     def save(self, path: Path) -> None:
         """Write the case as safetensors, keys `<section>/<name>`."""
         tensors = {
-            f"{section}/{name}": array for section in _SECTIONS for name, array in getattr(self, section).items()
+            f"{section}/{name}": np.asarray(array, order="C")  # safetensors writes the buffer as it lies
+            for section in _SECTIONS
+            for name, array in getattr(self, section).items()
         }
         replace_file(path, save(tensors))
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from lossrt.errors import InputError
 
 Dim = int | str
-Bound = float | str | None
+Bound = int | float | str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ def _name_values(program: Any, spec: GraphSpec) -> None:
         node.name = str(node.name).removeprefix("node_")
         for position, value in enumerate(node.outputs):
             value.name = f"{node.name}:{position}"
-    for position, value in enumerate(graph.initializers.values()):
+    for position, value in enumerate(list(graph.initializers.values())):
         value.name = f"constant:{position}"
     for value, tensor in zip(graph.inputs, spec.inputs, strict=True):
         value.name = tensor.name

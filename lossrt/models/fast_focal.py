@@ -3,7 +3,7 @@
 Source: CenterTrack `src/lib/model/losses.py`, FastFocalLoss, with the sigmoid and clamp of `src/lib/model/utils.py`.
 """
 
-__all__ = ["FastFocal", "spec"]
+__all__ = ["FastFocal", "constants", "spec"]
 
 import torch
 from jaxtyping import Float, Int64
@@ -50,6 +50,11 @@ def target_specs(classes: int) -> tuple[TensorSpec, ...]:
         TensorSpec("mask", "float32", ("B", "M"), "target", 0, 1),
         TensorSpec("cat", "int64", ("B", "M"), "target", 0, classes),
     )
+
+
+def constants(recipe: Recipe) -> tuple[float, ...]:
+    """Return the clamps that must survive the export."""
+    return () if recipe.activation.get("hm") == "applied" else (ODDS_MIN, ODDS_MAX)
 
 
 class FastFocal(nn.Module):

@@ -3,7 +3,7 @@
 Source: CenterTrack `src/lib/trainer.py`, GenericLoss.
 """
 
-__all__ = ["GenericLoss", "spec"]
+__all__ = ["GenericLoss", "constants", "spec"]
 
 from torch import Tensor, nn
 
@@ -31,6 +31,13 @@ def spec(recipe: Recipe) -> GraphSpec:
         outputs=(OutputSpec("loss"), *(OutputSpec(f"loss_{head}") for head in recipe.active_heads)),
         sizes=recipe.sizes,
     )
+
+
+def constants(recipe: Recipe) -> tuple[float, ...]:
+    """Return the epsilons, clamps and weights that must survive the export."""
+    weights = tuple(recipe.weights[head] for head in recipe.active_heads if recipe.weights[head] != 1)
+    regressed = any(HEADS[head].loss == "reg_weighted_l1" for head in recipe.active_heads)
+    return (*fast_focal.constants(recipe), *weights, *((reg_weighted_l1.EPSILON,) if regressed else ()))
 
 
 class GenericLoss(nn.Module):

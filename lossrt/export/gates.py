@@ -1,0 +1,156 @@
+"""What every exported model must be before it may enter a bundle.
+
+Each gate looks at the finished model, never at the module: what matters is what a runtime will read.
+"""
+
+__all__ = ["check_model", "exempt_inputs"]
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+
+from lossrt.errors import LossrtError
+from lossrt.export.gather_function import DOMAIN
+from lossrt.passes.inline import inline_functions
+from lossrt.spec import GraphSpec, resolve
+
+STANDARD = ("", "ai.onnx")
+
+
+class GateError(LossrtError):
+    """An exported model fails a gate: a bug in the module or in the exporter, never the user's input."""
+
+
+class GatherElements(OpRun):
+    """onnx.reference's own fails past 64 rows, where numpy's `choose` stops; it is replaced by class name."""
+
+    op_domain = ""
+
+    def _run(self, data: NDArray[Any], indices: NDArray[Any], axis: int = 0) -> tuple[NDArray[Any]]:
+        return (np.take_along_axis(data, indices, axis=axis),)
+
+
+def check_model(
+    model: onnx.ModelProto, spec: GraphSpec, *, constants: Sequence[float], feeds: Mapping[str, NDArray[Any]]
+) -> None:
+    """Check an exported model.
+
+    Args:
+        model: The model.
+        spec: The signature that it was exported for.
+        constants: Epsilons and clamps that the loss needs, each of which must be in the model as float32.
+        feeds: Legal inputs, to be perturbed one at a time.
+
+    Raises:
+        GateError: A gate does not hold; the message says which, and where.
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        shape_inference.infer_shapes(model, strict_mode=True, check_type=True, data_prop=True)
+    except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
+        raise GateError(f"graph '{spec.name}': onnx refuses it: {error}") from error
+    _check_operators(model, spec)
+    _check_types(model, spec)
+    _check_constants(model, spec, constants)
+    _check_signature(model, spec)
+    _check_inputs_matter(model, spec, feeds)
+
+
+def exempt_inputs(spec: GraphSpec) -> tuple[str, ...]:
+    """Return the inputs with one legal value, which no output can show to be used: a class index where C = 1."""
+    return tuple(
+        tensor.name
+        for tensor in spec.inputs
+        if tensor.dtype.startswith("int")
+        and tensor.low is not None
+        and tensor.high is not None
+        and resolve(tensor.high, spec.sizes) - resolve(tensor.low, spec.sizes) == 1
+    )
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    yield from model.graph.node
+    for function in model.functions:
+        yield from function.node
+
+
+def _check_operators(model: onnx.ModelProto, spec: GraphSpec) -> None:
+    ours = {(function.domain, function.name) for function in model.functions}
+    for node in _nodes(model):
+        if node.domain not in STANDARD and (node.domain != DOMAIN or (node.domain, node.op_type) not in ours):
+            raise GateError(
+                f"graph '{spec.name}': node '{node.name}': {node.domain}::{node.op_type} is no operator of ours"
+            )
+
+
+def _check_types(model: onnx.ModelProto, spec: GraphSpec) -> None:
+    double = onnx.TensorProto.DOUBLE
+    values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
+    found = [value.name for value in values if value.type.tensor_type.elem_type == double]
+    found += [constant.name for constant in model.graph.initializer if constant.data_type == double]
+    found += [
+        node.name
+        for node in _nodes(model)
+        for attribute in node.attribute
+        if (node.op_type == "Cast" and attribute.name == "to" and attribute.i == double)
+        or (attribute.HasField("t") and attribute.t.data_type == double)
+    ]
+    if found:
+        raise GateError(f"graph '{spec.name}': float64 in {', '.join(found)}; TensorRT would demote it in silence")
+
+
+def _check_constants(model: onnx.ModelProto, spec: GraphSpec, constants: Sequence[float]) -> None:
+    tensors = [numpy_helper.to_array(constant) for constant in model.graph.initializer]
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                tensors.append(numpy_helper.to_array(attribute.t))
+            elif attribute.name in ("value_float", "alpha", "min", "max"):
+                tensors.append(np.array(attribute.f, dtype=np.float32))
+    present = {float(value) for tensor in tensors if tensor.dtype == np.float32 for value in tensor.ravel()}
+    for constant in constants:
+        if float(np.float32(constant)) not in present:
+            raise GateError(f"graph '{spec.name}': constant {constant!r} is gone; an optimizer folded it away")
+
+
+def _check_signature(model: onnx.ModelProto, spec: GraphSpec) -> None:
+    got = [value.name for value in model.graph.input], [value.name for value in model.graph.output]
+    expected = [tensor.name for tensor in spec.inputs], [output.name for output in spec.outputs]
+    if got != expected:
+        raise GateError(f"graph '{spec.name}': expected inputs and outputs {expected}, got {got}")
+
+
+def _check_inputs_matter(model: onnx.ModelProto, spec: GraphSpec, feeds: Mapping[str, NDArray[Any]]) -> None:
+    evaluator = ReferenceEvaluator(inline_functions(model), new_ops=[GatherElements])
+    given = {tensor.name: feeds[tensor.name] for tensor in spec.inputs}
+    before = evaluator.run(None, given)
+    rng = np.random.default_rng(0)
+    for tensor in spec.inputs:
+        if tensor.name in exempt_inputs(spec):
+            continue
+        changed = _perturbed(given[tensor.name], tensor.high, tensor.low, spec.sizes, rng)
+        after = evaluator.run(None, given | {tensor.name: changed})
+        if all(np.array_equal(old, new, equal_nan=True) for old, new in zip(before, after, strict=True)):
+            raise GateError(f"graph '{spec.name}': no output changes with input '{tensor.name}'; it was cut off")
+
+
+def _perturbed(
+    array: NDArray[Any],
+    high: float | str | None,
+    low: float | str | None,
+    sizes: Mapping[str, int],
+    rng: np.random.Generator,
+) -> NDArray[Any]:
+    """Return legal values other than the given ones."""
+    if array.dtype.kind == "i":
+        first, end = int(resolve(low or 0, sizes)), int(resolve(high or 2, sizes))
+        return (first + (array - first + rng.integers(1, end - first, array.shape)) % (end - first)).astype(array.dtype)
+    if high is not None and low is not None:
+        return rng.uniform(resolve(low, sizes), resolve(high, sizes), array.shape).astype(array.dtype)
+    return (array + rng.normal(0, 1, array.shape)).astype(array.dtype)
