@@ -21,7 +21,7 @@ def gathered(feat: NDArray[Any], ind: NDArray[np.int64]) -> NDArray[np.float64]:
         [B, M, D] in the map's unit.
     """
     flat = feat.reshape(*feat.shape[:2], -1)
-    return np.take_along_axis(flat, ind[:, None, :], axis=2).transpose(0, 2, 1).astype(np.float64)
+    return np.take_along_axis(flat, ind[:, None, :], axis=2).transpose(0, 2, 1).astype(np.float64, order="C")
 
 
 def gather_feat(feat: NDArray[Any], ind: NDArray[np.int64]) -> Estimate:

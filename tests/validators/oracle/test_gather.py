@@ -11,6 +11,7 @@ def test_reads_pixel_y_w_plus_x_of_every_channel() -> None:
     feat = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
     out = gathered(feat, np.array([[0, 2 * 5 + 3], [19, 19]]))
     assert out.dtype == np.float64
+    assert out.flags.c_contiguous  # it is written to a file as it lies
     assert out[0].tolist() == [[0, 20, 40], [13, 33, 53]]
     assert out[1].tolist() == [[79, 99, 119]] * 2
 

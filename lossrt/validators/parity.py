@@ -1,0 +1,159 @@
+"""Parity: every golden case of a bundle through a runtime, every output against the float64 oracle."""
+
+__all__ = ["OpenSession", "Step", "validate"]
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lossrt.bundle import Bundle, Case
+from lossrt.errors import InputError, StorageError, nearest
+from lossrt.runtime.session import Session
+from lossrt.spec import Estimate, GraphSpec
+from lossrt.validators.report import Result
+from lossrt.validators.tolerances import DEFAULT_POLICY, Policy, Verdict, judge
+
+OpenSession = Callable[[Path], Session]
+"""Opens the graph at a path; the caller chooses backend and device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a caller is told after each case.
+
+    Attributes:
+        graph: Graph name.
+        precision: Type of its maps.
+        case: Golden case.
+        done: Cases judged so far, this one included.
+        total: Cases to judge.
+        problem: Why the runtime gave no result; None where it gave one.
+    """
+
+    graph: str
+    precision: str
+    case: str
+    done: int
+    total: int
+    problem: str | None = None
+
+
+def validate(
+    bundle: Bundle,
+    *,
+    open_session: OpenSession,
+    graphs: Sequence[str] | None = None,
+    precisions: Sequence[str] | None = None,
+    model: Path | None = None,
+    policy: Policy = DEFAULT_POLICY,
+    progress: Callable[[Step], None] | None = None,
+) -> list[Result]:
+    """Judge every output of every golden case; one case is in memory at a time.
+
+    Args:
+        bundle: The bundle, its digests checked.
+        open_session: Opens a graph; the session is closed after the graph's last case.
+        graphs: Graphs to judge; None: all.
+        precisions: Types of the maps to judge; None: all that each graph has.
+        model: A file that takes the place of the one graph named; it needs no digest, and may lack inputs.
+        policy: The constants of the tolerance.
+        progress: Called after each case.
+
+    Returns:
+        One row for each output of each case, failures included. A runtime that breaks on a case fails all its outputs.
+
+    Raises:
+        InputError: Unknown graph or precision, nothing to judge, an output that is missing or has another shape, or a
+            file that does not fit the bundle.
+        BackendError: The runtime cannot start.
+    """
+    plan = _plan(bundle, graphs, precisions, model)
+    total = sum(len(bundle.entry(graph).cases[precision]) for graph, precision in plan)
+    results: list[Result] = []
+    done = 0
+    for graph, precision in plan:
+        spec = bundle.entry(graph).spec
+        about = {"recipe": bundle.manifest.recipe.name, "graph": graph, "precision": precision}
+        with open_session(model or bundle.graph_path(graph, precision)) as session:
+            _check_outputs(spec, session, model)
+            about |= {"backend": session.backend, "arch": session.device}
+            for case in bundle.cases(graph, precision):
+                outputs, problem = _run(session, case)
+                verdicts = _judge_case(spec, case, outputs, policy)
+                results.extend(_row({**about, "case": case.name}, verdict) for verdict in verdicts)
+                done += 1
+                if progress:
+                    progress(Step(graph, precision, case.name, done, total, problem))
+    return results
+
+
+def _plan(
+    bundle: Bundle, graphs: Sequence[str] | None, precisions: Sequence[str] | None, model: Path | None
+) -> list[tuple[str, str]]:
+    """List what is to be judged, in the manifest's order; InputError for an unknown name or an empty list."""
+    chosen = [graph for graph in bundle.manifest.graphs if graphs is None or graph in graphs]
+    if unknown := [graph for graph in graphs or () if graph not in chosen]:
+        raise InputError(
+            f"graph '{unknown[0]}': not in bundle {bundle.root}; {nearest(unknown[0], bundle.manifest.graphs)}"
+        )
+    plan = [(graph, precision) for graph in chosen for precision in _precisions(bundle, graph, precisions, model)]
+    if model and len(plan) != 1:
+        names = ", ".join(f"{graph}.{precision}" for graph, precision in plan)
+        raise InputError(
+            f"model '{model}': expected one graph whose place it takes, got {names or 'none'}; name it with --graph"
+        )
+    if empty := [graph for graph, precision in plan if not bundle.entry(graph).cases.get(precision)]:
+        raise InputError(f"graph '{empty[0]}': no golden case to judge it by; export again")
+    if not plan:
+        raise InputError(f"bundle '{bundle.root}': no graph to judge; export again")
+    return plan
+
+
+def _precisions(bundle: Bundle, graph: str, precisions: Sequence[str] | None, model: Path | None) -> tuple[str, ...]:
+    known = bundle.entry(graph).precisions
+    if precisions is None:
+        # A file that takes a graph's place has one precision, fp32 unless the user says otherwise.
+        return known[:1] if model else known
+    for precision in precisions:
+        if precision not in known:
+            raise InputError(f"precision '{precision}': graph '{graph}' lacks it; {nearest(precision, known)}")
+    return tuple(precisions)
+
+
+def _check_outputs(spec: GraphSpec, session: Session, model: Path | None) -> None:
+    for output in spec.outputs:
+        if output.name not in session.output_names:
+            raise InputError(
+                f"output '{output.name}': expected from {model or 'graph ' + repr(spec.name)}, which has "
+                f"{', '.join(session.output_names) or 'none'}; give a model of graph '{spec.name}'"
+            )
+
+
+def _run(session: Session, case: Case) -> tuple[dict[str, NDArray[Any]], str | None]:
+    """Run one case; a runtime that breaks on inputs that were legal at export has no outputs, and says why."""
+    try:
+        return session.run(case.input), None
+    except (InputError, StorageError):
+        raise
+    except Exception as error:
+        return {}, f"{type(error).__name__}: {error}"
+
+
+def _judge_case(spec: GraphSpec, case: Case, outputs: dict[str, NDArray[Any]], policy: Policy) -> list[Verdict]:
+    verdicts = []
+    for output in spec.outputs:
+        name = output.name
+        if missing := [part for part in ("oracle", "scale", "terms") if name not in getattr(case, part)]:
+            raise InputError(f"case '{case.name}': expected '{missing[0]}/{name}' in it; export again")
+        expected = Estimate(value=case.oracle[name], scale=case.scale[name], terms=int(case.terms[name]))
+        reference = case.reference.get(name)
+        verdicts.append(judge(name, outputs.get(name), expected, reference=reference, policy=policy))
+    return verdicts
+
+
+def _row(about: dict[str, str], verdict: Verdict) -> Result:
+    found = asdict(verdict)
+    return Result.model_validate({**about, "output": found.pop("name"), **found})
