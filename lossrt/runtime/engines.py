@@ -1,0 +1,272 @@
+"""Engines on disk, each with a JSON beside it that says what built it, from what, and at which cost."""
+
+__all__ = ["EngineIdentity", "EngineRecord", "arch_name", "build_engine", "load_engine", "reusable_engine"]
+
+import hashlib
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lossrt.bundle import file_digest, replace_file
+from lossrt.errors import BackendError, InputError, StorageError
+from lossrt.runtime.build_log import EngineCost, parse_build_log
+from lossrt.runtime.compiler import Compiled, backend_version, checked_capability, choose_backend, compile_onnx
+from lossrt.runtime.environment import machine_id
+from lossrt.runtime.job import BackendName
+from lossrt.runtime.onnx_model import parse_model, read_model
+from lossrt.runtime.profiles import InputRange, ProfileRange, profile_inputs
+
+ADAPTER = 1
+"""To be raised whenever the adapter builds differently from the same request, so that older engines are not reused."""
+
+
+class EngineIdentity(BaseModel):
+    """Everything that decides which engine comes out: two equal identities give byte-identical engines.
+
+    Attributes:
+        graph: Graph name.
+        precision: Type of the graph's maps, for example `fp32`.
+        onnx_sha256: SHA-256 of the ONNX file.
+        backend: Which compiler.
+        backend_version: Its version.
+        adapter: Version of our way to drive it.
+        compute_capability: The GPU that it was built for.
+        platform: Operating system and processor of the machine that built it.
+        profile: Shapes of every input with an open dimension: minimum, optimum, maximum.
+        workspace_bytes: Limit on scratch memory; None: none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    graph: str
+    precision: str
+    onnx_sha256: str
+    backend: BackendName
+    backend_version: str
+    adapter: int
+    compute_capability: str
+    platform: str
+    profile: dict[str, InputRange]
+    workspace_bytes: int | None = None
+
+    @property
+    def arch(self) -> str:
+        """The GPU's architecture as file names have it, for example `sm89`."""
+        return arch_name(self.compute_capability)
+
+    @property
+    def file(self) -> str:
+        """File name of the engine."""
+        return f"{self.graph}.{self.precision}.{self.backend}-{self.arch}.engine"
+
+
+class EngineRecord(BaseModel):
+    """The JSON beside an engine.
+
+    Attributes:
+        schema_version: Version of this layout.
+        identity: What decides which engine comes out.
+        flags: Flags that the compiler was given, where its version has them.
+        engine_sha256: SHA-256 of the engine.
+        bytes: Size of the engine.
+        build_s: Seconds that the compiler took.
+        cost: Kernels with their ONNX nodes, and memory; None where the log could not be read, and only on TensorRT.
+        cost_unknown: Why there is no cost.
+        log: File name of the build log beside the engine, if it was kept.
+        machine: Which machine wrote this (`lossrt.runtime.environment.machine_id`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    identity: EngineIdentity
+    flags: tuple[str, ...]
+    engine_sha256: str
+    bytes: int
+    build_s: float
+    cost: EngineCost | None
+    cost_unknown: str | None = None
+    log: str | None = None
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The files of one engine."""
+
+    engine: Path
+
+    @property
+    def record(self) -> Path:
+        return self.engine.with_suffix(".json")
+
+    @property
+    def log(self) -> Path:
+        return self.engine.with_suffix(".log")
+
+
+def arch_name(compute_capability: str) -> str:
+    """Return the architecture of a compute capability as file names have it: `8.9` gives `sm89`."""
+    return f"sm{compute_capability.replace('.', '')}"
+
+
+def build_engine(
+    onnx_path: Path,
+    *,
+    out_dir: Path,
+    graph: str,
+    precision: str,
+    backend: str | None = None,
+    compute_capability: str | None = None,
+    profile: Mapping[str, ProfileRange] | None = None,
+    workspace_bytes: int | None = None,
+    keep_log: bool = False,
+) -> EngineRecord:
+    """Build `<graph>.<precision>.<backend>-<arch>.engine` and the JSON beside it, or reuse them where they still hold.
+
+    Args:
+        onnx_path: The model.
+        out_dir: Where the engine is to lie; made where it is missing.
+        graph: Graph name, a part of the file name.
+        precision: Type of the graph's maps, a part of the file name.
+        backend: `tensorrt` or `rtx`; None chooses (see `lossrt.runtime.compiler.choose_backend`).
+        compute_capability: The GPU to build for, such as `8.9`; None: the GPU of this machine.
+        profile: Sizes of every open dimension, by name.
+        workspace_bytes: Scratch memory that the engine may use at most: the build fails above it.
+        keep_log: Keep the verbose build log beside the engine.
+
+    Returns:
+        What stands in the JSON. The engine is `out_dir / record.identity.file`.
+
+    Raises:
+        InputError: The model or an argument is wrong (see `lossrt.runtime.compiler.compile_onnx`).
+        BackendError: The compiler is missing or fails, or its log cannot be read.
+        StorageError: The disk refused.
+    """
+    content = read_model(onnx_path)
+    proto = parse_model(content, where=f"ONNX model '{onnx_path}'")
+    compiler = choose_backend(backend)
+    identity = EngineIdentity(
+        graph=_checked_name(graph),
+        precision=_checked_name(precision),
+        onnx_sha256=hashlib.sha256(content).hexdigest(),
+        backend=compiler,
+        backend_version=backend_version(compiler),
+        adapter=ADAPTER,
+        compute_capability=checked_capability(compiler, compute_capability),
+        platform=f"{platform.system()} {platform.machine()}",
+        profile=profile_inputs(proto, profile or {}, where=f"ONNX model '{onnx_path}'"),
+        workspace_bytes=workspace_bytes,
+    )
+    if (found := reusable_engine(out_dir, identity, with_log=keep_log)) is not None:
+        return found
+    compiled = compile_onnx(
+        content,
+        backend=identity.backend,
+        compute_capability=identity.compute_capability,
+        profile=profile,
+        workspace_bytes=workspace_bytes,
+        name=f"ONNX model '{onnx_path}'",
+    )
+    return _store(_Place(out_dir / identity.file), identity, compiled, keep_log)
+
+
+def reusable_engine(out_dir: Path, identity: EngineIdentity, *, with_log: bool = False) -> EngineRecord | None:
+    """Return the record of an engine that building again would only repeat; None where there is none.
+
+    Args:
+        out_dir: Where engines lie.
+        identity: The engine that is wanted.
+        with_log: Ask for its log as well.
+    """
+    place = _Place(out_dir / identity.file)
+    try:
+        record = EngineRecord.model_validate_json(place.record.read_bytes())
+        if record.identity != identity or file_digest(place.engine) != record.engine_sha256:
+            return None
+    except (OSError, ValidationError):
+        return None
+    return None if with_log and not (record.log and place.log.is_file()) else record
+
+
+def load_engine(path: Path, *, trust: str | None = None) -> tuple[bytes, EngineRecord]:
+    """Read an engine to run it, if it is the one that its JSON records and comes from here or is trusted by digest.
+
+    An engine is code: whoever can swap the file can run what he likes.
+
+    Args:
+        path: The engine.
+        trust: SHA-256 of an engine that was built on another machine, known to the user from elsewhere.
+
+    Returns:
+        The engine and its record.
+
+    Raises:
+        InputError: The engine or its JSON is missing or malformed, its digest is another, or it was built elsewhere.
+    """
+    place = _Place(path)
+    try:
+        content = path.read_bytes()
+        record = EngineRecord.model_validate_json(place.record.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"engine '{path}': expected the engine and the JSON beside it, got: {reason}; run `lossrt build`"
+        ) from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != record.engine_sha256:
+        raise InputError(
+            f"engine '{path}': expected SHA-256 {record.engine_sha256} as its JSON records, got {digest}; "
+            "it was changed after the build: run `lossrt build` again"
+        )
+    if record.machine != machine_id() and trust != digest:
+        raise InputError(
+            f"engine '{path}': built on another machine, and an engine is code: build it here with `lossrt build`, or "
+            f"pass --trust {digest} after comparing it with the digest that its builder gave you"
+        )
+    return content, record
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name):
+        raise InputError(f"engine name '{name}': expected letters, digits, '_' and '-' only; rename it")
+    return name
+
+
+def _store(place: _Place, identity: EngineIdentity, compiled: Compiled, keep_log: bool) -> EngineRecord:
+    cost, unknown = _cost(compiled.log, identity.backend)
+    record = EngineRecord(
+        identity=identity,
+        flags=compiled.flags,
+        engine_sha256=hashlib.sha256(compiled.engine).hexdigest(),
+        bytes=len(compiled.engine),
+        build_s=round(compiled.build_s, 3),
+        cost=cost,
+        cost_unknown=unknown,
+        log=place.log.name if keep_log else None,
+        machine=machine_id(),
+    )
+    try:
+        # The record last: until it is there, the digest of the older one rejects the new engine.
+        if keep_log:
+            replace_file(place.log, compiled.log.encode())
+        replace_file(place.engine, compiled.engine)
+        replace_file(place.record, record.model_dump_json(indent=1).encode())
+    except OSError as error:
+        raise StorageError(f"engine '{place.engine}': cannot be written: {error}; free space") from error
+    return record
+
+
+def _cost(log: str, backend: BackendName) -> tuple[EngineCost | None, str | None]:
+    try:
+        return parse_build_log(log), None
+    except BackendError as error:
+        # TensorRT before 10 words its log differently; its engine runs all the same. RTX is compiled for its cost.
+        if backend == "rtx":
+            raise
+        return None, str(error)

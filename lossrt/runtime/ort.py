@@ -1,0 +1,211 @@
+"""ONNX Runtime: the backend that runs everywhere, on the CPU or on a CUDA GPU."""
+
+__all__ = ["CUDA_PACKAGE", "OrtSession"]
+
+import ctypes
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import ml_dtypes
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from lossrt.errors import BackendError, InputError
+from lossrt.runtime.onnx_model import parse_model, read_model
+from lossrt.runtime.session import Port, pick_feeds
+
+CPU_PACKAGE = "onnxruntime"
+CUDA_PACKAGE = "onnxruntime-gpu"
+_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(bfloat16)": _BFLOAT16,
+    "tensor(double)": np.dtype(np.float64),
+    "tensor(int64)": np.dtype(np.int64),
+    "tensor(int32)": np.dtype(np.int32),
+    "tensor(int8)": np.dtype(np.int8),
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(bool)": np.dtype(np.bool_),
+}
+
+
+class OrtSession:
+    """An ONNX model loaded into ONNX Runtime.
+
+    Args:
+        model: Path of the file, or its bytes.
+        device: `cpu`, or `cuda` where onnxruntime-gpu and a GPU are there.
+        threads: Threads inside an operator; None leaves it to ONNX Runtime.
+        outputs_all: Mark the result of every node of the main graph as an output, after the graph's own.
+
+    Raises:
+        InputError: The model is missing, corrupt, or has an operator or type that ONNX Runtime lacks.
+        BackendError: ONNX Runtime, or its CUDA half, is not installed or cannot start.
+    """
+
+    backend = "ort"
+
+    def __init__(
+        self,
+        model: Path | str | bytes,
+        *,
+        device: Literal["cpu", "cuda"] = "cpu",
+        threads: int | None = None,
+        outputs_all: bool = False,
+    ) -> None:
+        self._ort = _import_onnxruntime()
+        self._graph = "ONNX model" if isinstance(model, bytes) else f"ONNX model '{model}'"
+        self.device: str = device
+        source = _with_all_outputs(model, self._graph) if outputs_all else model
+        self._session = self._open(source, _providers(self._ort, device), threads)
+        # ONNX Runtime falls back to the CPU with no more than a warning.
+        if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
+            raise BackendError(
+                f"{self._graph}: ONNX Runtime could not start CUDA; check the driver with `nvidia-smi`, and that "
+                f"the CUDA and cuDNN libraries which {CUDA_PACKAGE} names are installed"
+            )
+        self._ports = tuple(_port(entry, self._graph) for entry in self._session.get_inputs())
+        self.input_names = tuple(port.name for port in self._ports)
+        self.output_names = tuple(entry.name for entry in self._session.get_outputs())
+
+    def _open(self, source: Path | str | bytes, providers: list[Any], threads: int | None) -> Any:
+        options = self._ort.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+        try:
+            return self._ort.InferenceSession(
+                source if isinstance(source, bytes) else str(source), options, providers=providers
+            )
+        except Exception as error:  # its exceptions share no base of their own
+            raise InputError(
+                f"{self._graph}: ONNX Runtime cannot load it: {_first_line(error)}; export it again"
+            ) from error
+
+    def run(
+        self, feeds: Mapping[str, NDArray[Any]], *, outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Run once.
+
+        Args:
+            feeds: Arrays by wire name; names that the graph does not take are ignored.
+            outputs: Outputs to return; None returns all.
+
+        Returns:
+            Arrays by output name, bfloat16 as `ml_dtypes.bfloat16`.
+
+        Raises:
+            InputError: An array is missing, has another type or shape, or the graph fails on these values.
+        """
+        names = list(self.output_names if outputs is None else outputs)
+        values = {name: self._value(array) for name, array in pick_feeds(self._ports, feeds, graph=self._graph).items()}
+        try:
+            results = self._session.run_with_ort_values(names, values)
+        except Exception as error:
+            raise InputError(
+                f"{self._graph}: fails on these arrays: {_first_line(error)}; check their values"
+            ) from error
+        return {name: _array(result) for name, result in zip(names, results, strict=True)}
+
+    def bound(self, feeds: Mapping[str, NDArray[Any]]) -> Callable[[], None]:
+        """Place inputs and outputs on the device once, and return a call that runs the graph on them.
+
+        Raises:
+            InputError: As for `run`.
+        """
+        results = self.run(feeds)
+        arrays = pick_feeds(self._ports, feeds, graph=self._graph)
+        binding = self._session.io_binding()
+        for name, array in arrays.items():
+            binding.bind_ortvalue_input(name, self._value(array, self.device))
+        for name, array in results.items():
+            binding.bind_ortvalue_output(name, self._value(array, self.device))
+        return _BoundCall(self._session, binding, (arrays, results))
+
+    def _value(self, array: NDArray[Any], device: str = "cpu") -> Any:
+        # ONNX Runtime makes bfloat16 values on the CPU only; a CUDA session copies them at each run.
+        if array.dtype == _BFLOAT16:
+            raw = array.view(np.uint16)
+            return self._ort.OrtValue.ortvalue_from_numpy_with_onnx_type(raw, onnx.TensorProto.BFLOAT16)
+        return self._ort.OrtValue.ortvalue_from_numpy(array, device, 0)
+
+    def __enter__(self) -> "OrtSession":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # ONNX Runtime has no close: its memory goes with the object.
+        self._session = None
+
+
+@dataclass(frozen=True, slots=True)
+class _BoundCall:
+    """A run on arrays bound before; holds them, since ONNX Runtime borrows their memory."""
+
+    session: Any
+    binding: Any
+    held: tuple[dict[str, NDArray[Any]], ...]
+
+    def __call__(self) -> None:
+        self.session.run_with_iobinding(self.binding)
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise BackendError(
+            f"backend 'ort': ONNX Runtime is not installed ({error}); run `pip install {CPU_PACKAGE}`"
+        ) from error
+
+
+def _providers(ort: Any, device: str) -> list[Any]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    available = ort.get_available_providers()
+    if "CUDAExecutionProvider" not in available:
+        raise BackendError(
+            f"backend 'ort' on cuda: this ONNX Runtime has only {', '.join(available)}; "
+            f"run `pip uninstall {CPU_PACKAGE}` and `pip install {CUDA_PACKAGE}` on a machine with an NVIDIA GPU"
+        )
+    # TF32 would round float32 products to 10 bits of mantissa.
+    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+
+
+def _with_all_outputs(model: Path | str | bytes, where: str) -> bytes:
+    proto = parse_model(model if isinstance(model, bytes) else read_model(Path(model)), where=where)
+    marked = {output.name for output in proto.graph.output}
+    for node in proto.graph.node:
+        for name in node.output:
+            if name and name not in marked:
+                marked.add(name)
+                proto.graph.output.append(onnx.ValueInfoProto(name=name))
+    return bytes(proto.SerializeToString())
+
+
+def _port(entry: Any, graph: str) -> Port:
+    if entry.type not in _DTYPES:
+        raise InputError(f"{graph}: input '{entry.name}': expected one of {', '.join(_DTYPES)}, got {entry.type}")
+    shape = tuple(size if isinstance(size, int) else None for size in entry.shape)
+    return Port(entry.name, _DTYPES[entry.type], shape)
+
+
+def _array(value: Any) -> NDArray[Any]:
+    if value.data_type() != "tensor(bfloat16)":
+        array: NDArray[Any] = value.numpy()
+        return array
+    # OrtValue.numpy() knows no bfloat16: copy the bytes.
+    raw = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return np.frombuffer(bytearray(raw), dtype=_BFLOAT16).reshape(value.shape())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
