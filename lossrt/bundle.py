@@ -12,7 +12,6 @@ __all__ = [
     "Manifest",
     "file_digest",
     "open_bundle",
-    "read_arrays",
     "replace_file",
     "write_bundle",
 ]
@@ -27,29 +26,18 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-import ml_dtypes
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import save
 
+from lossrt.arrays import read_arrays
 from lossrt.errors import InputError, StorageError
 from lossrt.recipe import Recipe
 from lossrt.spec import GraphSpec
 
 SCHEMA = 1
 COVERED = ("graphs", "baselines", "cases")
-_DTYPES = {
-    "BOOL": np.dtype(np.bool_),
-    "U8": np.dtype(np.uint8),
-    "I32": np.dtype(np.int32),
-    "I64": np.dtype(np.int64),
-    "F16": np.dtype(np.float16),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "F32": np.dtype(np.float32),
-    "F64": np.dtype(np.float64),
-}
 _SECTIONS: tuple[Literal["input", "reference", "oracle", "scale", "terms"], ...] = (
     "input",
     "reference",
@@ -95,10 +83,7 @@ class Case:
         Raises:
             InputError: The file is not safetensors, or has a key outside the five sections.
         """
-        try:
-            tensors = read_arrays(path)
-        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-            raise InputError(f"case '{path}': expected a safetensors file, got: {error}; export again") from error
+        tensors = read_arrays(path, what="case")
         sections: dict[str, dict[str, NDArray[Any]]] = {section: {} for section in _SECTIONS}
         for key, array in tensors.items():
             section, _, name = key.partition("/")
@@ -198,21 +183,6 @@ class Bundle:
         """Yield the golden cases of a graph, one in memory at a time."""
         for name in self.entry(graph).cases[precision]:
             yield Case.load(self.case_path(graph, precision, name))
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read a safetensors file, bfloat16 included (as `ml_dtypes.bfloat16`, which safetensors' own reader lacks).
-
-    Raises:
-        safetensors.SafetensorError: The file is not safetensors.
-        KeyError: A tensor has a type that no graph takes.
-        OSError: The file cannot be read.
-    """
-    entries = safetensors.deserialize(path.read_bytes())  # type: ignore[no-untyped-call]  # its stub has no types
-    return {
-        name: np.frombuffer(entry["data"], dtype=_DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
-        for name, entry in entries
-    }
 
 
 def file_digest(path: Path) -> str:

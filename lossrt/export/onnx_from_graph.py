@@ -3,9 +3,11 @@
 __all__ = ["GATHERS", "ExportOptions", "onnx_from_graph", "onnx_from_module"]
 
 import ast
+import logging
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +121,7 @@ def _export(module: nn.Module, spec: GraphSpec, options: ExportOptions) -> Any:
     dims = {name: torch.export.Dim(name, min=1) for name in sorted(options.open_dims)}
     shapes = {t.name: {i: dims[d] for i, d in enumerate(t.dims) if d in dims} for t in spec.inputs}
     table: dict[Any, Any] = {torch.ops.lossrt.gather_feat.default: _translation()}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet("torch.onnx"):
         # The exporter warns of its own deprecations; none concerns the graph, and the gates check what came out.
         warnings.simplefilter("ignore")
         return torch.onnx.export(
@@ -131,6 +133,18 @@ def _export(module: nn.Module, spec: GraphSpec, options: ExportOptions) -> Any:
             dynamic_shapes=(shapes,) if dims else None,
             custom_translation_table=table,
         )
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a logger's warnings back: the exporter lists the torchvision operators that it does not find."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _translation() -> Any:

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401  # teaches numpy the name bfloat16, which safetensors looks up
 import numpy as np
-import safetensors
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from lossrt.errors import InputError, StorageError
+from lossrt.arrays import read_arrays
+from lossrt.errors import InputError
 from lossrt.recipe import HEADS, Recipe, prediction_name
 from lossrt.spec import GraphSpec, TensorSpec, check_arrays
 
@@ -100,7 +99,7 @@ def read_heads(path: str | Path, recipe: Recipe) -> dict[str, NDArray[Any]]:
         StorageError: The file cannot be read.
     """
     spec = _prediction_spec(recipe)
-    arrays = _read_tensors(Path(path), {tensor.name for tensor in spec.inputs})
+    arrays = read_arrays(Path(path), what="heads", names={tensor.name for tensor in spec.inputs})
     try:
         check_arrays(spec, arrays)
         for tensor in spec.inputs:
@@ -125,18 +124,6 @@ def _prediction_spec(recipe: Recipe) -> GraphSpec:
         for head in recipe.active_heads
     )
     return GraphSpec(name="predictions", inputs=inputs, outputs=(), sizes={"B": recipe.batch})
-
-
-def _read_tensors(path: Path, names: set[str]) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise InputError(f"heads '{path}': expected a safetensors file, got no file; check the path")
-    try:
-        with safetensors.safe_open(path, framework="numpy") as tensors:
-            return {name: tensors.get_tensor(name) for name in tensors.keys() if name in names}  # noqa: SIM118
-    except OSError as error:
-        raise StorageError(f"heads '{path}': cannot be read: {error}; check its permissions") from error
-    except (safetensors.SafetensorError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"heads '{path}': expected a safetensors file, got: {error}; record it again") from error
 
 
 def _check_activated(tensor: TensorSpec, array: NDArray[Any]) -> None:

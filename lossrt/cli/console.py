@@ -1,0 +1,38 @@
+"""What people see: progress on standard error, results on standard output."""
+
+__all__ = ["progress_bar", "say", "show_json", "warn"]
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Step = Callable[[str, int, int], None]
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Step]:
+    """Show a progress bar on standard error and yield the function that moves it: (what, done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.fields[title]}"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", title=title, total=None)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+
+
+def say(message: str) -> None:
+    """Print a result."""
+    print(message)
+
+
+def warn(message: str) -> None:
+    """Print a warning on standard error."""
+    print(f"lossrt: warning: {message}", file=sys.stderr)
+
+
+def show_json(data: Any) -> None:
+    """Print data as JSON."""
+    print(json.dumps(data, indent=1, ensure_ascii=False))

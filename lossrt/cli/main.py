@@ -1,0 +1,54 @@
+"""`lossrt`: the verbs, and how each failure ends."""
+
+__all__ = ["app", "main"]
+
+import errno
+import sys
+import traceback
+
+import typer
+
+from lossrt.cli import export, recipes
+from lossrt.errors import LossrtError
+
+app = typer.Typer(
+    name="lossrt",
+    help="Training losses of trackers as ONNX graphs and TensorRT engines, proved numerically against PyTorch.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("export")(export.export)
+app.command("recipes")(recipes.recipes)
+
+BUG = 70
+STORAGE = 74
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0, 1 (a verdict failed), 2, 3, 70, 74, 130, as the README lists them."""
+    try:
+        app()
+    except LossrtError as error:
+        _say(f"{type(error).__name__}: {error}" if error.exit_code == BUG else str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("interrupted; what was there before is still whole")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        full = "; free space and run it again" if error.errno == errno.ENOSPC else ""
+        _say(f"{error.filename or 'storage'}: {error.strerror or error}{full}")
+        sys.exit(STORAGE)
+    except Exception:
+        traceback.print_exc()
+        _say("this is a bug of lossrt: please report it to its issue tracker, with the lines above and the command")
+        sys.exit(BUG)
+
+
+def _say(message: str) -> None:
+    print(f"lossrt: error: {message}", file=sys.stderr)

@@ -1,0 +1,20 @@
+"""Options that mean the same in every verb."""
+
+__all__ = ["BundleArgument", "GraphOption", "JsonOption", "PrecisionOption", "RecipeOption", "SeedOption", "names"]
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeOption = Annotated[str, typer.Option("--recipe", help="Preset name, or the path of a .toml recipe.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+BundleArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.", metavar="BUNDLE")]
+GraphOption = Annotated[str | None, typer.Option("--graph", help="Graphs, separated by commas; all without it.")]
+PrecisionOption = Annotated[str | None, typer.Option("--precision", help="Precisions, separated by commas.")]
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Split a comma-separated option; nothing where it was not given."""
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
