@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from lossrt.cli import export, recipes
+from lossrt.cli import bench, export, recipes
 from lossrt.errors import LossrtError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("export")(export.export)
+app.command("bench")(bench.bench)
 app.command("recipes")(recipes.recipes)
 
 BUG = 70

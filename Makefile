@@ -1,0 +1,62 @@
+# lossrt: export, prove and build the training losses of a tracker.
+PYTHON ?= python3
+RECIPE ?= mot17
+PRECISION ?= fp32
+TARGET ?= ort
+OUT ?= build/$(RECIPE)
+ANNOTATIONS ?=
+VENV := .venv
+LOSSRT := $(VENV)/bin/lossrt
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# onnxruntime and onnxruntime-gpu hold the same files: one of them only.
+ORT := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,device)
+
+.DEFAULT_GOAL := help
+.PHONY: help export build validate bench report test check clean constraints.txt
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+export: $(VENV)/installed ## export, build, validate and report one recipe: RECIPE, PRECISION, TARGET, ANNOTATIONS, OUT
+	$(LOSSRT) export --recipe $(RECIPE) --precision $(PRECISION) --target $(TARGET) $(if $(ANNOTATIONS),--annotations $(ANNOTATIONS)) --out $(OUT)
+	$(LOSSRT) build $(OUT)
+	$(LOSSRT) validate $(OUT)
+	$(LOSSRT) report $(OUT)
+
+build: $(VENV)/installed ## compile the engines of the bundle at OUT
+	$(LOSSRT) build $(OUT)
+
+validate: $(VENV)/installed ## prove the bundle at OUT
+	$(LOSSRT) validate $(OUT)
+
+bench: $(VENV)/installed ## time the bundle at OUT beside PyTorch and upstream's formulation
+	$(LOSSRT) bench $(OUT)
+
+report: $(VENV)/installed ## write the reports of the bundle at OUT again
+	$(LOSSRT) report $(OUT)
+
+test: $(VENV)/installed-dev ## run the tests
+	$(VENV)/bin/python -m pytest -n 2
+
+check: $(VENV)/installed-dev ## formatter, linter, types and import contracts
+	$(VENV)/bin/ruff format --check && $(VENV)/bin/ruff check && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
+
+clean: ## remove what the targets made
+	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+
+constraints.txt: ## pin every dependency anew, for all Pythons at once (needs uv)
+	(echo "# Every dependency of every extra, for Python 3.10 to 3.13. Made with: make constraints.txt"; \
+	for extras in "--extra device --extra rtx --extra export --extra report --extra dev" "--extra gpu"; do \
+		uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate $$extras pyproject.toml; \
+	done | sort -u) > $@.new
+	mv $@.new $@
+
+$(VENV)/installed: pyproject.toml | constraints.txt
+	@echo "installing into $(VENV); this takes a minute or two"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[export,$(ORT),rtx,report]'
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[export,$(ORT),rtx,report,dev]'
+	touch $@
