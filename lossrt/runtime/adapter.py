@@ -106,8 +106,12 @@ def _polygraphy_loaders(backend: BackendName) -> dict[str, Any]:
 def _network(trt: Any, builder: Any) -> tuple[Any, tuple[str, ...]]:
     """Types come from the graph alone: strongly typed where the version can be told so (later ones always are)."""
     known = trt.NetworkDefinitionCreationFlag
-    flags = tuple(name for name in ("EXPLICIT_BATCH", "STRONGLY_TYPED") if hasattr(known, name))
-    return builder.create_network(sum(1 << int(getattr(known, name)) for name in flags)), flags
+    wanted = tuple(name for name in ("EXPLICIT_BATCH", "STRONGLY_TYPED") if hasattr(known, name))
+    network = builder.create_network(sum(1 << int(getattr(known, name)) for name in wanted))
+    # Read back, where that can be done: the record is to say what was built, not what was asked for.
+    return network, tuple(
+        name for name in wanted if not hasattr(network, "get_flag") or network.get_flag(getattr(known, name))
+    )
 
 
 def _config(
@@ -127,7 +131,7 @@ def _config(
     # On by default where it exists; it would round float32 products to 10 bits of mantissa.
     if hasattr(trt.BuilderFlag, "TF32"):
         config.clear_flag(trt.BuilderFlag.TF32)
-        flags.append("no TF32")
+        flags.append("TF32" if config.get_flag(trt.BuilderFlag.TF32) else "no TF32")
     return config, tuple(flags)
 
 

@@ -1,6 +1,14 @@
 """Engines on disk, each with a JSON beside it that says what built it, from what, and at which cost."""
 
-__all__ = ["EngineIdentity", "EngineRecord", "arch_name", "build_engine", "load_engine", "reusable_engine"]
+__all__ = [
+    "EngineIdentity",
+    "EngineRecord",
+    "arch_name",
+    "build_engine",
+    "load_engine",
+    "read_records",
+    "reusable_engine",
+]
 
 import hashlib
 import platform
@@ -31,7 +39,8 @@ class EngineIdentity(BaseModel):
     Attributes:
         graph: Graph name.
         precision: Type of the graph's maps, for example `fp32`.
-        onnx_sha256: SHA-256 of the ONNX file.
+        variant: What sets it apart from other engines of that graph, for example `b1`; None for the graph as exported.
+        onnx_sha256: SHA-256 of the ONNX model.
         backend: Which compiler.
         backend_version: Its version.
         adapter: Version of our way to drive it.
@@ -45,6 +54,7 @@ class EngineIdentity(BaseModel):
 
     graph: str
     precision: str
+    variant: str | None = None
     onnx_sha256: str
     backend: BackendName
     backend_version: str
@@ -62,7 +72,8 @@ class EngineIdentity(BaseModel):
     @property
     def file(self) -> str:
         """File name of the engine."""
-        return f"{self.graph}.{self.precision}.{self.backend}-{self.arch}.engine"
+        variant = f".{self.variant}" if self.variant else ""
+        return f"{self.graph}.{self.precision}{variant}.{self.backend}-{self.arch}.engine"
 
 
 class EngineRecord(BaseModel):
@@ -116,11 +127,12 @@ def arch_name(compute_capability: str) -> str:
 
 
 def build_engine(
-    onnx_path: Path,
+    model: Path | bytes,
     *,
     out_dir: Path,
     graph: str,
     precision: str,
+    variant: str | None = None,
     backend: str | None = None,
     compute_capability: str | None = None,
     profile: Mapping[str, ProfileRange] | None = None,
@@ -130,10 +142,11 @@ def build_engine(
     """Build `<graph>.<precision>.<backend>-<arch>.engine` and the JSON beside it, or reuse them where they still hold.
 
     Args:
-        onnx_path: The model.
+        model: Path of the ONNX file, or its bytes.
         out_dir: Where the engine is to lie; made where it is missing.
         graph: Graph name, a part of the file name.
         precision: Type of the graph's maps, a part of the file name.
+        variant: Sets apart engines of one graph, as `<graph>.<precision>.<variant>.…`; None for the graph as exported.
         backend: `tensorrt` or `rtx`; None chooses (see `lossrt.runtime.compiler.choose_backend`).
         compute_capability: The GPU to build for, such as `8.9`; None: the GPU of this machine.
         profile: Sizes of every open dimension, by name.
@@ -148,19 +161,21 @@ def build_engine(
         BackendError: The compiler is missing or fails, or its log cannot be read.
         StorageError: The disk refused.
     """
-    content = read_model(onnx_path)
-    proto = parse_model(content, where=f"ONNX model '{onnx_path}'")
+    where = f"graph '{graph}.{precision}'" if isinstance(model, bytes) else f"ONNX model '{model}'"
+    content = model if isinstance(model, bytes) else read_model(model)
+    proto = parse_model(content, where=where)
     compiler = choose_backend(backend)
     identity = EngineIdentity(
         graph=_checked_name(graph),
         precision=_checked_name(precision),
+        variant=_checked_name(variant) if variant else None,
         onnx_sha256=hashlib.sha256(content).hexdigest(),
         backend=compiler,
         backend_version=backend_version(compiler),
         adapter=ADAPTER,
         compute_capability=checked_capability(compiler, compute_capability),
         platform=f"{platform.system()} {platform.machine()}",
-        profile=profile_inputs(proto, profile or {}, where=f"ONNX model '{onnx_path}'"),
+        profile=profile_inputs(proto, profile or {}, where=where),
         workspace_bytes=workspace_bytes,
     )
     if (found := reusable_engine(out_dir, identity, with_log=keep_log)) is not None:
@@ -171,7 +186,7 @@ def build_engine(
         compute_capability=identity.compute_capability,
         profile=profile,
         workspace_bytes=workspace_bytes,
-        name=f"ONNX model '{onnx_path}'",
+        name=where,
     )
     return _store(_Place(out_dir / identity.file), identity, compiled, keep_log)
 
@@ -184,14 +199,20 @@ def reusable_engine(out_dir: Path, identity: EngineIdentity, *, with_log: bool =
         identity: The engine that is wanted.
         with_log: Ask for its log as well.
     """
-    place = _Place(out_dir / identity.file)
-    try:
-        record = EngineRecord.model_validate_json(place.record.read_bytes())
-        if record.identity != identity or file_digest(place.engine) != record.engine_sha256:
-            return None
-    except (OSError, ValidationError):
+    record = _sound_record(_Place(out_dir / identity.file).record)
+    if record is None or record.identity != identity:
         return None
-    return None if with_log and not (record.log and place.log.is_file()) else record
+    return None if with_log and not (record.log and (out_dir / record.log).is_file()) else record
+
+
+def read_records(folder: Path) -> list[EngineRecord]:
+    """Return the records of the engines in a folder, by file name; engines that their JSON does not fit are left out.
+
+    Args:
+        folder: Where engines lie; it may be missing.
+    """
+    records = (_sound_record(path) for path in sorted(folder.glob("*.json")))
+    return [record for record in records if record is not None]
 
 
 def load_engine(path: Path, *, trust: str | None = None) -> tuple[bytes, EngineRecord]:
@@ -230,6 +251,15 @@ def load_engine(path: Path, *, trust: str | None = None) -> tuple[bytes, EngineR
             f"pass --trust {digest} after comparing it with the digest that its builder gave you"
         )
     return content, record
+
+
+def _sound_record(path: Path) -> EngineRecord | None:
+    """Read a record; None where it is malformed, or the engine beside it is another one."""
+    try:
+        record = EngineRecord.model_validate_json(path.read_bytes())
+        return record if file_digest(path.parent / record.identity.file) == record.engine_sha256 else None
+    except (OSError, ValidationError):
+        return None
 
 
 def _checked_name(name: str) -> str:

@@ -1,6 +1,6 @@
 """What is installed on this machine, for the report: read, never guessed."""
 
-__all__ = ["Environment", "describe_environment", "jetpack_release", "machine_id"]
+__all__ = ["Environment", "describe_environment", "flat", "jetpack_release", "machine_id"]
 
 import hashlib
 import importlib
@@ -69,6 +69,25 @@ def describe_environment() -> Environment:
         jetpack=jetpack_release(),
         machine=machine_id(),
     )
+
+
+def flat(environment: Environment) -> dict[str, str | int | bool | None]:
+    """Return the environment as one level of names and values, as report.json has it."""
+    gpu = environment.gpu
+    return {
+        "python": environment.python,
+        "system": environment.system,
+        "cpu": environment.cpu,
+        "cores": environment.cores,
+        **environment.packages,
+        "providers": ", ".join(environment.providers),
+        "gpu": gpu.name if gpu else None,
+        "compute_capability": gpu.compute_capability if gpu else None,
+        "cuda_driver": gpu.cuda if gpu else None,
+        "jetpack": environment.jetpack,
+        "tf32": False,
+        "machine": environment.machine,
+    }
 
 
 def jetpack_release(path: Path = Path("/etc/nv_tegra_release")) -> str | None:

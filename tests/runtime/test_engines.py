@@ -7,7 +7,7 @@ from lossrt.errors import BackendError, InputError, StorageError
 from lossrt.runtime import engines
 from lossrt.runtime.build_log import EngineCost, Kernel
 from lossrt.runtime.compiler import Compiled
-from lossrt.runtime.engines import EngineRecord, arch_name, build_engine, load_engine
+from lossrt.runtime.engines import EngineRecord, arch_name, build_engine, load_engine, read_records
 from lossrt.runtime.profiles import ProfileRange
 from tests.runtime.graphs import masked_l1, needs_rtx, relu, save
 
@@ -46,6 +46,19 @@ def test_the_record_says_what_was_built_from_what(compiler, tmp_path):
     assert (record.flags, record.cost, record.log) == (("A FLAG",), COST, None)
     assert EngineRecord.model_validate_json(path.with_suffix(".json").read_bytes()) == record
     assert sorted(p.name for p in path.parent.iterdir()) == [ENGINE, ENGINE.replace(".engine", ".json")]
+
+
+def test_variants_of_a_graph_lie_side_by_side(compiler, tmp_path):
+    content = masked_l1().SerializeToString()
+    options = {"out_dir": tmp_path, "graph": "masked_l1", "precision": "fp32", "compute_capability": "8.9"}
+    whole = build_engine(content, **options)
+    fixed = build_engine(masked_l1(batch=1).SerializeToString(), variant="b1", **options)
+    assert fixed.identity.file == "masked_l1.fp32.b1.rtx-sm89.engine"
+    assert read_records(tmp_path) == [fixed, whole]
+    (tmp_path / fixed.identity.file).write_bytes(b"other code")
+    (tmp_path / "notes.json").write_text("{}")
+    assert read_records(tmp_path) == [whole]
+    assert read_records(tmp_path / "absent") == []
 
 
 def test_the_same_request_is_not_built_twice(compiler, tmp_path):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lossrt.runtime.environment import describe_environment, jetpack_release, machine_id
+from lossrt.runtime.environment import describe_environment, flat, jetpack_release, machine_id
 
 
 def test_the_report_names_what_runs_here():
@@ -16,6 +16,14 @@ def test_the_report_names_what_runs_here():
     assert environment.cores >= 1
     assert environment.machine == machine_id()
     assert json.loads(json.dumps(dataclasses.asdict(environment)))["system"].startswith(os.uname().sysname)
+
+
+def test_the_report_gets_one_level_of_plain_values():
+    environment = describe_environment()
+    values = flat(environment)
+    assert values["numpy"] == environment.packages["numpy"]
+    assert values["gpu"] == (environment.gpu.name if environment.gpu else None)
+    assert all(value is None or isinstance(value, (str, int, bool)) for value in values.values())
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ class HostMemory:
 
     def upload(self, address, array):
         assert array.flags.c_contiguous
+        assert array.nbytes <= len(self.blocks[address])
         self.blocks[address][: array.nbytes] = array.tobytes()
 
     def download(self, array, address):
