@@ -49,7 +49,7 @@ def map_rows(values: Float[Tensor, "B C H W"], slots: int, partials: int | None)
     return padded.reshape(values.shape[0], rows, slots)
 
 
-def sum_blocks(blocks: Sequence[Float[Tensor, "B R M"]]) -> list[Float[Tensor, "1"]]:
+def sum_blocks(blocks: Sequence[Float[Tensor, "B _ M"]]) -> list[Float[Tensor, "1"]]:
     """Sum each block over everything, all of them in one reduction.
 
     Args:
