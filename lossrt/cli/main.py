@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from lossrt.cli import bench, export, recipes
+from lossrt.cli import bench, build, export, recipes, report, validate
 from lossrt.errors import LossrtError
 
 app = typer.Typer(
@@ -20,6 +20,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("export")(export.export)
+app.command("build")(build.build)
+app.command("validate")(validate.validate)
+app.command("report")(report.report)
 app.command("bench")(bench.bench)
 app.command("recipes")(recipes.recipes)
 

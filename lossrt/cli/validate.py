@@ -1,0 +1,122 @@
+"""`lossrt validate`: judge a bundle, or a model in the place of one of its graphs."""
+
+__all__ = ["validate"]
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lossrt.cli import console
+from lossrt.cli.options import BundleArgument, GraphOption, JsonOption, PrecisionOption, names
+
+if TYPE_CHECKING:
+    from lossrt.bundle import Bundle
+    from lossrt.runtime.session import Session
+    from lossrt.validators.report import Report
+
+
+def validate(
+    bundle: BundleArgument,
+    graph: GraphOption = None,
+    precision: PrecisionOption = None,
+    model: Annotated[Path | None, typer.Option("--model", help="Judge this file in the place of --graph.")] = None,
+    backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, tensorrt or rtx.")] = "ort",
+    strict: Annotated[bool, typer.Option("--strict", help="A warning fails as well.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder of the reports; BUNDLE/reports without it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run every golden case and judge every output against the float64 oracle. Exit code 1 when one fails."""
+    from lossrt.bundle import open_bundle
+    from lossrt.validators import parity
+    from lossrt.validators.tolerances import Policy
+
+    opened = open_bundle(bundle)
+    policy = Policy(strict=strict)
+    with console.progress_bar("validate") as progress:
+        results = parity.validate(
+            opened,
+            open_session=_opener(opened, backend),
+            graphs=names(graph) or None,
+            precisions=names(precision) or None,
+            model=model,
+            policy=policy,
+            progress=lambda step: _tell(step, progress),
+        )
+    report = _report(opened, results, policy, ran=backend)
+    if model is None or out is not None:
+        _write(report, out or opened.root / "reports")
+    if as_json:
+        console.say(report.model_dump_json(by_alias=True, indent=1))
+    else:
+        _show(report)
+    if not all(policy.accepts(result.verdict) for result in results):
+        raise typer.Exit(1)
+
+
+def _tell(step: Any, progress: Callable[[str, int, int], None]) -> None:
+    progress(f"{step.graph}.{step.precision} {step.case}", step.done, step.total)
+    if step.problem:
+        console.warn(f"{step.graph}.{step.precision}, case {step.case}: {step.problem}")
+
+
+def _opener(bundle: "Bundle", backend: str) -> "Callable[[Path], Session]":
+    from lossrt.errors import InputError, nearest
+    from lossrt.runtime.ort import OrtSession
+
+    if backend == "ort":
+        return OrtSession
+    if backend == "ort-cuda":
+        return lambda path: OrtSession(path, device="cuda")
+    if backend in ("tensorrt", "rtx"):
+        from lossrt.device.build import open_graph
+
+        return lambda path: open_graph(bundle, path, backend=backend)
+    raise InputError(f"backend '{backend}': unknown; {nearest(backend, ('ort', 'ort-cuda', 'tensorrt', 'rtx'))}")
+
+
+def _report(bundle: "Bundle", results: Any, policy: Any, *, ran: str) -> "Report":
+    from lossrt.device.build import engine_notes
+    from lossrt.runtime.environment import describe_environment, flat
+    from lossrt.runtime.gpu import find_gpu
+    from lossrt.validators.report import EngineRow, make_report
+
+    gpu = find_gpu()
+    rows = []
+    for note in engine_notes(bundle):
+        identity, cost = note.record.identity, note.record.cost
+        here = gpu is not None and gpu.compute_capability == identity.compute_capability and not identity.variant
+        rows.append(
+            EngineRow(
+                graph=identity.graph,
+                precision=identity.precision,
+                backend=identity.backend,
+                arch=identity.arch,
+                dims=note.dims,
+                bytes=note.record.bytes,
+                kernels=len(cost.kernels) if cost else None,
+                scratch_bytes=cost.scratch_bytes if cost else None,
+                build_s=note.record.build_s,
+                ran=ran == identity.backend and here,
+            )
+        )
+    return make_report(bundle.bundle_id, results, policy=policy, engines=rows, environment=flat(describe_environment()))
+
+
+def _write(report: "Report", folder: Path) -> None:
+    from lossrt.validators.documents import write_documents
+    from lossrt.validators.report import write_report
+
+    write_report(folder / "report.json", report)
+    write_documents(report, folder)
+
+
+def _show(report: "Report") -> None:
+    from rich.console import Console
+
+    from lossrt.validators.table import report_view
+
+    Console().print(report_view(report))

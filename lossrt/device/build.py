@@ -1,0 +1,171 @@
+"""Bundle → engines: every graph with its open dimensions, and the whole loss with fixed ones."""
+
+__all__ = ["BuildOptions", "EngineNote", "build_engines", "engine_notes", "open_graph"]
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from lossrt.bundle import Bundle
+from lossrt.passes.fix_dims import fix_dims
+from lossrt.runtime.compiler import COMPUTE_CAPABILITIES, choose_backend
+from lossrt.runtime.engines import EngineRecord, build_engine, read_records
+from lossrt.runtime.profiles import ProfileRange
+from lossrt.runtime.trt import TensorRTSession, open_engine
+
+# The loss that users deploy is compiled for one size as well: fixed dimensions cost fewer bytes, and no shape call.
+FIXED = "generic_loss"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What to compile.
+
+    Attributes:
+        backend: `tensorrt` or `rtx`; None chooses.
+        compute_capabilities: GPUs to build for; empty: the default ones, or this machine's GPU with `tensorrt`.
+        workspace_bytes: Scratch memory that an engine may use at most.
+    """
+
+    backend: str | None = None
+    compute_capabilities: tuple[str, ...] = ()
+    workspace_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNote:
+    """An engine as the report lists it: its record, and its dimensions as people read them, such as `B=1..10`."""
+
+    record: EngineRecord
+    dims: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    graph: str
+    precision: str
+    fixed: dict[str, int]
+
+    @property
+    def variant(self) -> str | None:
+        return "".join(f"{name.lower()}{size}" for name, size in self.fixed.items()) or None
+
+    @property
+    def name(self) -> str:
+        return ".".join(part for part in (self.graph, self.precision, self.variant) if part)
+
+    def dims(self, bundle: Bundle) -> str:
+        if self.fixed:
+            return ", ".join(f"{name}={size}" for name, size in self.fixed.items())
+        ranges = _profile(bundle)
+        if not ranges:
+            return f"B={bundle.manifest.recipe.batch}"
+        return ", ".join(f"{name}={span.minimum}..{span.maximum}" for name, span in ranges.items())
+
+
+def build_engines(
+    bundle: Bundle,
+    *,
+    options: BuildOptions | None = None,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+) -> list[EngineNote]:
+    """Compile every graph of a bundle for every compute capability, reusing engines that still hold: `lossrt build`.
+
+    Args:
+        bundle: The bundle; engines go to its `engines/`.
+        options: Backend, compute capabilities, workspace limit.
+        progress: Called with what is being built, engines done and engines in all.
+
+    Returns:
+        One note an engine.
+
+    Raises:
+        InputError: A compute capability is malformed, or a graph uses what engines do not keep.
+        BackendError: The compiler is missing or fails.
+        StorageError: The disk refused.
+    """
+    chosen = options or BuildOptions()
+    backend = choose_backend(chosen.backend)
+    capabilities: tuple[str | None, ...] = chosen.compute_capabilities or (
+        COMPUTE_CAPABILITIES if backend == "rtx" else (None,)
+    )
+    jobs = [(plan, capability) for plan in _plans(bundle) for capability in capabilities]
+    notes = []
+    for done, (plan, capability) in enumerate(jobs):
+        progress(f"{plan.name} {capability or 'this GPU'}", done, len(jobs))
+        record = build_engine(
+            _model(bundle, plan),
+            out_dir=bundle.root / "engines",
+            graph=plan.graph,
+            precision=plan.precision,
+            variant=plan.variant,
+            backend=backend,
+            compute_capability=capability,
+            profile={} if plan.fixed else _profile(bundle),
+            workspace_bytes=chosen.workspace_bytes,
+        )
+        notes.append(EngineNote(record, plan.dims(bundle)))
+    progress("done", len(jobs), len(jobs))
+    return notes
+
+
+def engine_notes(bundle: Bundle) -> list[EngineNote]:
+    """List the engines in a bundle that were built from its graphs; those of an older export are passed over."""
+    records = read_records(bundle.root / "engines")
+    return [
+        EngineNote(record, plan.dims(bundle))
+        for plan in _plans(bundle)
+        for record in records
+        if record.identity.onnx_sha256 == hashlib.sha256(_model(bundle, plan)).hexdigest()
+    ]
+
+
+def _plans(bundle: Bundle) -> Iterator[_Plan]:
+    recipe, opened = bundle.manifest.recipe, bundle.manifest.dynamic
+    for graph, entry in bundle.manifest.graphs.items():
+        for precision in entry.precisions:
+            yield _Plan(graph, precision, {})
+            if graph == FIXED and tuple(opened) == ("B",):
+                for batch in sorted({1, recipe.batch}):
+                    yield _Plan(graph, precision, {"B": batch})
+
+
+def _profile(bundle: Bundle) -> dict[str, ProfileRange]:
+    """One to the recipe's size for the batch and the slots; the map from half to twice its size."""
+    sizes = bundle.manifest.recipe.sizes
+    ranges = {}
+    for dim in bundle.manifest.dynamic:
+        size = sizes[dim]
+        ranges[dim] = (
+            ProfileRange(max(1, size // 2), size, 2 * size) if dim in ("H", "W") else ProfileRange(1, size, size)
+        )
+    return ranges
+
+
+def _model(bundle: Bundle, plan: _Plan) -> bytes:
+    content = bundle.graph_path(plan.graph, plan.precision).read_bytes()
+    if not plan.fixed:
+        return content
+    return fix_dims(onnx.load_from_string(content), plan.fixed).SerializeToString(deterministic=True)
+
+
+def open_graph(bundle: Bundle, path: Path, *, backend: str) -> TensorRTSession:
+    """Build the engine of one of a bundle's graphs for this machine's GPU, or reuse it, and open it.
+
+    Args:
+        bundle: The bundle.
+        path: The graph's ONNX file, `<graph>.<precision>.onnx`.
+        backend: `tensorrt` or `rtx`.
+
+    Raises:
+        BackendError: The backend or a GPU is missing, or the build fails.
+    """
+    graph, precision = path.name.removesuffix(".onnx").rsplit(".", 1)
+    folder = bundle.root / "engines"
+    record = build_engine(
+        path, out_dir=folder, graph=graph, precision=precision, backend=backend, profile=_profile(bundle)
+    )
+    return open_engine(folder / record.identity.file)
