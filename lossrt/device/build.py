@@ -149,7 +149,8 @@ def _model(bundle: Bundle, plan: _Plan) -> bytes:
     content = bundle.graph_path(plan.graph, plan.precision).read_bytes()
     if not plan.fixed:
         return content
-    return fix_dims(onnx.load_from_string(content), plan.fixed).SerializeToString(deterministic=True)
+    fixed = fix_dims(onnx.load_from_string(content), plan.fixed)
+    return bytes(fixed.SerializeToString(deterministic=True))
 
 
 def open_graph(bundle: Bundle, path: Path, *, backend: str) -> TensorRTSession:
