@@ -1,22 +1,34 @@
 """Convert a model to another opset.
 
 Requires: no model-local functions when the opset goes down. Ensures: the model imports the asked opset of the standard
-domain, and every node means there what it meant before.
+domain, and every node, in subgraphs as well, means there what it meant before.
 
 ONNX's own converter goes up. Going down it refuses whole operators (Pad, Split) whose older form says the same, so the
 way down is ours: a node passes where its schema did not change, and is rewritten where the older form says the same.
+The rewrites know what opset 18 changed; a node that changed at another opset is refused.
 """
 
 __all__ = ["convert_opset", "opset_of"]
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import onnx
 from onnx import defs, helper, numpy_helper, version_converter
 
 from lossrt.errors import InputError
+from lossrt.passes.walk import nodes_in
 
 STANDARD = ("", "ai.onnx")
+_REWRITTEN = 18  # the opset whose changes the rewrites undo
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a model's values: constants, and shapes with 0 for an open dimension."""
+
+    constants: dict[str, onnx.TensorProto]
+    shapes: dict[str, tuple[int, ...]]
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -38,10 +50,15 @@ def convert_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
             return version_converter.convert_version(model, opset)
         except (RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
             raise InputError(f"model: cannot be converted from opset {current} to {opset}: {error}") from error
+    if model.functions:
+        raise InputError(
+            f"model: cannot be converted from opset {current} to {opset}: inline its local functions first"
+        )
     lower = onnx.ModelProto()
     lower.CopyFrom(model)
-    constants = {entry.name: entry for entry in lower.graph.initializer}
-    if refused := [problem for node in lower.graph.node if (problem := _lower(node, current, opset, constants))]:
+    known = _known(lower.graph)
+    nodes = nodes_in(lower.graph.node)
+    if refused := [problem for node in nodes if (problem := _lower(node, current, opset, known))]:
         raise InputError(f"model: cannot be converted from opset {current} to {opset}: {'; '.join(refused)}")
     for entry in lower.opset_import:
         if entry.domain in STANDARD:
@@ -49,7 +66,18 @@ def convert_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     return lower
 
 
-def _lower(node: onnx.NodeProto, current: int, opset: int, constants: dict[str, onnx.TensorProto]) -> str:
+def _known(graph: onnx.GraphProto) -> _Known:
+    inner = [inside for node in nodes_in(graph.node) for entry in node.attribute for inside in (entry.g, *entry.graphs)]
+    constants, shapes = {}, {}
+    for part in (graph, *inner):
+        constants.update({entry.name: entry for entry in part.initializer})
+        for value in (*part.input, *part.value_info):
+            if value.type.tensor_type.HasField("shape"):
+                shapes[value.name] = tuple(int(dim.dim_value) for dim in value.type.tensor_type.shape.dim)
+    return _Known(constants, shapes)
+
+
+def _lower(node: onnx.NodeProto, current: int, opset: int, known: _Known) -> str:
     """Rewrite one node in place; return what stands in the way, or nothing."""
     if node.domain not in STANDARD:
         return ""
@@ -61,33 +89,40 @@ def _lower(node: onnx.NodeProto, current: int, opset: int, constants: dict[str, 
     if newer.since_version == older.since_version:
         return ""
     rewrite = _REWRITES.get(node.op_type)
-    if rewrite is None or not rewrite(node, constants):
+    one_step = newer.since_version == _REWRITTEN and (
+        defs.get_schema(node.op_type, _REWRITTEN - 1).since_version == older.since_version
+    )
+    if rewrite is None or not one_step or not rewrite(node, known):
         return f"node '{node.name}': {node.op_type} has no form of this meaning below opset {newer.since_version}"
     return ""
 
 
-def _split(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
-    """Split-18 added `num_outputs`; Split-13 splits evenly by the number of its outputs."""
-    del constants
+def _split(node: onnx.NodeProto, known: _Known) -> bool:
+    """Split-18 added `num_outputs`, the last part the smaller; Split-13 splits evenly by the number of its outputs."""
+    if len(node.input) < 2 or not node.input[1]:
+        axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+        shape = known.shapes.get(node.input[0])
+        if shape is None or shape[axis] == 0 or shape[axis] % len(node.output):
+            return False
     kept = [attribute for attribute in node.attribute if attribute.name != "num_outputs"]
     del node.attribute[:]
     node.attribute.extend(kept)
     return True
 
 
-def _pad(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
+def _pad(node: onnx.NodeProto, known: _Known) -> bool:
     """Pad-18 added the input `axes`."""
-    del constants
+    del known
     return len(node.input) < 4 or not node.input[3]
 
 
-def _reduce(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
+def _reduce(node: onnx.NodeProto, known: _Known) -> bool:
     """The reductions other than ReduceSum took `axes` as an attribute before opset 18."""
     if len(node.input) < 2 or not node.input[1]:
         return all(attribute.name != "noop_with_empty_axes" or not attribute.i for attribute in node.attribute)
-    if node.input[1] not in constants:
+    if node.input[1] not in known.constants:
         return False
-    axes = numpy_helper.to_array(constants[node.input[1]]).tolist()
+    axes = numpy_helper.to_array(known.constants[node.input[1]]).tolist()
     kept = [attribute for attribute in node.attribute if attribute.name != "noop_with_empty_axes"]
     del node.input[1:]
     del node.attribute[:]
@@ -95,13 +130,13 @@ def _reduce(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> boo
     return True
 
 
-def _scatter(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
+def _scatter(node: onnx.NodeProto, known: _Known) -> bool:
     """Scatter-18 added the reductions `min` and `max`."""
-    del constants
+    del known
     return all(attribute.s not in (b"min", b"max") for attribute in node.attribute if attribute.name == "reduction")
 
 
-_REWRITES: dict[str, Callable[[onnx.NodeProto, dict[str, onnx.TensorProto]], bool]] = {
+_REWRITES: dict[str, Callable[[onnx.NodeProto, _Known], bool]] = {
     "Split": _split,
     "Pad": _pad,
     "ScatterElements": _scatter,
