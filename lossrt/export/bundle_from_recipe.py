@@ -95,10 +95,9 @@ def _fill(folder: Path, job: _Job) -> Manifest:
 
 
 def _batch(case: str, job: _Job) -> int:
-    """A static graph takes its own shape only; otherwise two images show a batch mix-up, and cost little."""
-    if case == "nominal" or "B" not in job.options.open_dims:
-        return job.recipe.batch
-    return 1 if case == "single" else 2
+    """A static graph takes its own shape only."""
+    chosen = CASES[case].batch
+    return job.recipe.batch if chosen is None or "B" not in job.options.open_dims else chosen
 
 
 def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arrays], job: _Job) -> GraphEntry:
@@ -107,12 +106,13 @@ def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arra
     feeds = _inputs(graph, spec, cases["duplicates"])
     check_model(model, spec, constants=graph.constants(job.recipe), feeds=feeds)
     onnx.save(model, folder / "graphs" / f"{name}.fp32.onnx")
-    for case, arrays in cases.items():
+    kept = {case: arrays for case, arrays in cases.items() if CASES[case].concerns(name)}
+    for case, arrays in kept.items():
         inputs = _inputs(graph, spec, arrays)
         check_arrays(spec, inputs)
         golden = _golden(case, name, graph, inputs, job)
         golden.save(folder / "cases" / f"{name}.fp32" / f"{case}.safetensors")
-    return GraphEntry(spec=spec, precisions=("fp32",), cases={"fp32": tuple(cases)}, exempt=exempt_inputs(spec))
+    return GraphEntry(spec=spec, precisions=("fp32",), cases={"fp32": tuple(kept)}, exempt=exempt_inputs(spec))
 
 
 def _inputs(graph: Graph, spec: GraphSpec, arrays: Arrays) -> Arrays:

@@ -3,47 +3,51 @@
 A case is made once, for all heads; each graph takes from it the inputs that its spec names.
 """
 
-__all__ = ["CASES", "CaseSource", "case_arrays", "scene_source"]
+__all__ = ["CASES", "Arrays", "CaseSource", "GoldenCase", "case_arrays", "scene_source"]
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lossrt.recipe import HEADS, Recipe, prediction_name
-from lossrt.targets.annotations import FramePair, frame_pairs
-from lossrt.targets.encode import encode_batch
-from lossrt.targets.predictions import half_trained_predictions
-from lossrt.targets.scene import walking_pedestrians
+from lossrt.export import adversarial
+from lossrt.export.case_source import (
+    Arrays,
+    CaseSource,
+    encoded,
+    focal_predictions,
+    regressed_heads,
+    scene,
+    scene_source,
+)
+from lossrt.recipe import Recipe
 
-Arrays = dict[str, NDArray[Any]]
 SATURATED = 30.0  # logit; float32's sigmoid is 1 from 17 on
 IGNORED = 3  # regions of the `ignore` case
 
+Maker = Callable[[Recipe, int, CaseSource, np.random.Generator], Arrays]
+
 
 @dataclass(frozen=True, slots=True)
-class CaseSource:
-    """Where the cases' arrays come from.
+class GoldenCase:
+    """How one case is made and where it is kept.
 
     Attributes:
-        pairs: Annotated frames for the `nominal` case, each with the one before it; used in turn to fill the batch.
-        predictions: Recorded predictions of the nominal batch; None for the seeded stand-in.
-        seed: Seed of everything random.
-        name: Name of the annotations, for the manifest.
+        make: Recipe, batch, source and random generator → predictions and targets by wire name.
+        batch: Number of images where the batch is open; None for the recipe's. Two show a batch mix-up.
+        graphs: Graphs that it is kept for, where it shows what no other case does; None for all. A mot17 bundle would
+            pass its 64 MB if every graph kept every case.
     """
 
-    pairs: Sequence[FramePair]
-    seed: int
-    name: str
-    predictions: Mapping[str, NDArray[Any]] | None = None
+    make: Maker
+    batch: int | None = 2
+    graphs: tuple[str, ...] | None = None
 
-
-def scene_source(recipe: Recipe, *, seed: int) -> CaseSource:
-    """Return a source of generated pedestrians, for a machine without data."""
-    return CaseSource(_scene(recipe, recipe.batch, seed=seed), seed, "generated")
+    def concerns(self, graph: str) -> bool:
+        """Say whether the case is kept for a graph."""
+        return self.graphs is None or graph in self.graphs
 
 
 def case_arrays(name: str, recipe: Recipe, *, batch: int, source: CaseSource) -> Arrays:
@@ -59,23 +63,13 @@ def case_arrays(name: str, recipe: Recipe, *, batch: int, source: CaseSource) ->
         Predictions and targets by wire name, for every head of the recipe.
     """
     rng = np.random.default_rng([source.seed, list(CASES).index(name)])
-    return CASES[name](recipe, batch, source, rng)
-
-
-def _encoded(recipe: Recipe, pairs: Sequence[FramePair], seed: int) -> Arrays:
-    targets = encode_batch(pairs, recipe).arrays
-    return {**half_trained_predictions(targets, recipe, seed=seed), **targets}
-
-
-def _scene(recipe: Recipe, batch: int, *, seed: int, people: int | None = None, ignored: int = 0) -> list[FramePair]:
-    scene = walking_pedestrians(recipe, frames=batch + 1, seed=seed, pedestrians=people, ignored=ignored)
-    return frame_pairs([scene])[1:]
+    return CASES[name].make(recipe, batch, source, rng)
 
 
 def _nominal(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     del rng
     pairs = list(islice(cycle(source.pairs), batch))
-    arrays = _encoded(recipe, pairs, source.seed)
+    arrays = encoded(recipe, pairs, source.seed)
     if source.predictions is not None:
         recorded = {name: array[np.arange(batch) % len(array)] for name, array in source.predictions.items()}
         arrays.update(recorded)
@@ -85,18 +79,18 @@ def _nominal(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Gene
 def _empty(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """No object: the count is clamped to 1, and every regression loss is exactly 0."""
     del rng
-    return _encoded(recipe, _scene(recipe, batch, seed=source.seed, people=0), source.seed)
+    return encoded(recipe, scene(recipe, batch, seed=source.seed, people=0), source.seed)
 
 
 def _full(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """Every slot holds an object: those that the scene left empty get a pixel and targets at random."""
-    arrays = _encoded(recipe, _scene(recipe, batch, seed=source.seed, people=recipe.max_objs), source.seed)
+    arrays = encoded(recipe, scene(recipe, batch, seed=source.seed, people=recipe.max_objs), source.seed)
     free = arrays["mask"] == 0
     height, width = recipe.map_size
     arrays["ind"][free] = rng.integers(0, height * width, int(free.sum()))
     arrays["cat"][free] = rng.integers(0, recipe.classes, int(free.sum()))
     arrays["mask"][:] = 1
-    for head in _regressed(recipe):
+    for head in regressed_heads(recipe):
         unknown = arrays[f"{head}_mask"] == 0
         arrays[head][unknown] = rng.normal(0, 4, int(unknown.sum()))
         arrays[f"{head}_mask"][:] = 1
@@ -106,7 +100,7 @@ def _full(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generat
 def _duplicates(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """Objects share a cell: every second object sits where the one before it sits, with targets of its own."""
     del rng
-    arrays = _encoded(recipe, _scene(recipe, batch, seed=source.seed), source.seed)
+    arrays = encoded(recipe, scene(recipe, batch, seed=source.seed), source.seed)
     for image in range(batch):
         slots = np.flatnonzero(arrays["mask"][image])
         pairs = len(slots) // 2
@@ -117,7 +111,7 @@ def _duplicates(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.G
 def _border(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """Objects at the first and the last pixel of the map, and at the corners between."""
     del rng
-    arrays = _encoded(recipe, _scene(recipe, batch, seed=source.seed), source.seed)
+    arrays = encoded(recipe, scene(recipe, batch, seed=source.seed), source.seed)
     height, width = recipe.map_size
     corners = np.array([0, height * width - 1, width - 1, (height - 1) * width])[: recipe.max_objs]
     _put_objects(arrays, recipe, corners)
@@ -126,25 +120,22 @@ def _border(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Gener
 
 def _saturated(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """Logits of ±30: the probability sits on upstream's clamp, wrong as often as right."""
-    arrays = _encoded(recipe, _scene(recipe, batch, seed=source.seed), source.seed)
-    for stack in range(recipe.num_stacks):
-        for head in recipe.active_heads:
-            if HEADS[head].loss == "fast_focal":
-                name = prediction_name(head, stack)
-                low, high = (1e-4, 1 - 1e-4) if recipe.activation.get(head) == "applied" else (-SATURATED, SATURATED)
-                arrays[name] = np.where(rng.random(arrays[name].shape) < 0.5, low, high).astype(np.float32)
+    arrays = encoded(recipe, scene(recipe, batch, seed=source.seed), source.seed)
+    for head, name in focal_predictions(recipe):
+        low, high = (1e-4, 1 - 1e-4) if recipe.activation.get(head) == "applied" else (-SATURATED, SATURATED)
+        arrays[name] = np.where(rng.random(arrays[name].shape) < 0.5, low, high).astype(np.float32)
     return arrays
 
 
 def _ignore(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """The heatmap is 1 inside ignored regions, without a mask: those pixels cost nothing."""
     del rng
-    return _encoded(recipe, _scene(recipe, batch, seed=source.seed, ignored=IGNORED), source.seed)
+    return encoded(recipe, scene(recipe, batch, seed=source.seed, ignored=IGNORED), source.seed)
 
 
 def _single(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """One object an image."""
-    arrays = _encoded(recipe, _scene(recipe, batch, seed=source.seed, people=1), source.seed)
+    arrays = encoded(recipe, scene(recipe, batch, seed=source.seed, people=1), source.seed)
     height, width = recipe.map_size
     _put_objects(arrays, recipe, rng.integers(0, height * width, 1))
     return arrays
@@ -155,21 +146,29 @@ def _put_objects(arrays: Arrays, recipe: Recipe, cells: NDArray[np.int64]) -> No
     count = len(cells)
     arrays["ind"][:, :count] = cells
     arrays["mask"][:, :count] = 1
-    for head in _regressed(recipe):
+    for head in regressed_heads(recipe):
         arrays[f"{head}_mask"][:, :count] = 1
 
 
-def _regressed(recipe: Recipe) -> list[str]:
-    return [head for head in recipe.active_heads if HEADS[head].loss == "reg_weighted_l1"]
+def _adversarial(make: Maker, *graphs: str) -> GoldenCase:
+    return GoldenCase(make, batch=1, graphs=graphs)
 
 
-CASES: dict[str, Callable[[Recipe, int, CaseSource, np.random.Generator], Arrays]] = {
-    "nominal": _nominal,
-    "empty": _empty,
-    "full": _full,
-    "duplicates": _duplicates,
-    "border": _border,
-    "saturated": _saturated,
-    "ignore": _ignore,
-    "single": _single,
+CASES: dict[str, GoldenCase] = {
+    "nominal": GoldenCase(_nominal, batch=None),
+    "empty": GoldenCase(_empty),
+    "full": GoldenCase(_full),
+    "duplicates": GoldenCase(_duplicates),
+    "border": GoldenCase(_border),
+    "saturated": GoldenCase(_saturated),
+    "ignore": GoldenCase(_ignore),
+    "single": GoldenCase(_single, batch=1),
+    "cancelling": _adversarial(adversarial.cancelling, "reg_weighted_l1", "generic_loss"),
+    "denormals": _adversarial(adversarial.denormals, "gather_feat", "fast_focal", "reg_weighted_l1"),
+    "huge": _adversarial(adversarial.huge, "reg_weighted_l1"),
+    "one_pixel": _adversarial(adversarial.one_pixel, "fast_focal"),
+    "all_classes": _adversarial(adversarial.all_classes, "fast_focal"),
+    "clamped": _adversarial(adversarial.clamped, "fast_focal", "generic_loss"),
+    "infinite": _adversarial(adversarial.infinite, "fast_focal", "reg_weighted_l1"),
+    "non_finite": _adversarial(adversarial.non_finite, "gather_feat", "generic_loss"),
 }
