@@ -180,7 +180,7 @@ def _specks(recipe: Recipe, index: int, rng: np.random.Generator) -> FramePair:
     count = min(OBJECTS, recipe.max_objs)
     height, width = recipe.input
     side = recipe.down_ratio
-    corner = rng.uniform(0, 1, (count, 2)) * (width - 2 * side, height - 2 * side)
+    corner = rng.uniform(0, 1, (count, 2)) * (width - 4 * side, height - 4 * side)
     names = np.arange(1, count + 1)
 
     def frame(number: int, shift: float) -> Frame:
