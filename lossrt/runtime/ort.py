@@ -102,14 +102,15 @@ class OrtSession:
             Arrays by output name, bfloat16 as `ml_dtypes.bfloat16`.
 
         Raises:
-            InputError: An array is missing, has another type or shape, or the graph fails on these values.
+            InputError: An array is missing, or has another type or shape.
+            BackendError: The graph fails on these values, such as an index outside its axis.
         """
         names = list(self.output_names if outputs is None else outputs)
         values = {name: self._value(array) for name, array in pick_feeds(self._ports, feeds, graph=self._graph).items()}
         try:
             results = self._session.run_with_ort_values(names, values)
         except Exception as error:
-            raise InputError(
+            raise BackendError(
                 f"{self._graph}: fails on these arrays: {_first_line(error)}; check their values"
             ) from error
         return {name: _array(result) for name, result in zip(names, results, strict=True)}
@@ -119,6 +120,7 @@ class OrtSession:
 
         Raises:
             InputError: As for `run`.
+            BackendError: As for `run`.
         """
         results = self.run(feeds)
         arrays = pick_feeds(self._ports, feeds, graph=self._graph)

@@ -92,14 +92,14 @@ def test_missing_file_is_named(tmp_path):
         OrtSession(tmp_path / "absent.onnx")
 
 
-def test_failure_on_values_is_the_users():
+def test_failure_on_values_is_the_runtimes():
     gather = model(
         [helper.make_node("GatherElements", ["x", "ind"], ["y"], name="gather", axis=0)],
         {"x": (FLOAT, [3]), "ind": (7, [1])},
         {"y": (FLOAT, [1])},
     )
     session = OrtSession(gather.SerializeToString())
-    with pytest.raises(InputError, match=r"fails on these arrays.*gather"):
+    with pytest.raises(BackendError, match=r"fails on these arrays.*gather"):
         session.run({"x": np.zeros(3, np.float32), "ind": np.array([9])})
 
 
