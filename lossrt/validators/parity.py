@@ -3,7 +3,7 @@
 __all__ = ["OpenSession", "Step", "validate"]
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,12 @@ def validate(
         progress: Called after each case.
 
     Returns:
-        One row for each output of each case, failures included. A runtime that breaks on a case fails all its outputs.
+        One row for each output of each case, failures included. A runtime that breaks on a case fails all its outputs;
+        an output of another shape fails.
 
     Raises:
-        InputError: Unknown graph or precision, nothing to judge, an output that is missing or has another shape, or a
-            file that does not fit the bundle.
+        InputError: Unknown graph or precision, nothing to judge, an output that is missing, or a file that does not fit
+            the bundle.
         BackendError: The runtime cannot start.
     """
     plan = _plan(bundle, graphs, precisions, model)
@@ -133,13 +134,20 @@ def _check_outputs(spec: GraphSpec, session: Session, model: Path | None) -> Non
 
 
 def _run(session: Session, case: Case) -> tuple[dict[str, NDArray[Any]], str | None]:
-    """Run one case; a runtime that breaks on inputs that were legal at export has no outputs, and says why."""
+    """Run one case; a runtime that breaks on inputs that were legal at export has no outputs, and says why.
+
+    An output of another shape is left out as well: there is no element to compare.
+    """
     try:
-        return session.run(case.input), None
+        outputs = session.run(case.input)
     except (InputError, StorageError):
         raise
     except Exception as error:
         return {}, f"{type(error).__name__}: {error}"
+    wanted = {name: array.shape for name, array in case.oracle.items()}
+    wrong = {name: array.shape for name, array in outputs.items() if array.shape != wanted.get(name, array.shape)}
+    problems = [f"output '{name}': expected shape {list(wanted[name])}, got {list(wrong[name])}" for name in wrong]
+    return {name: outputs[name] for name in outputs if name not in wrong}, "; ".join(problems) or None
 
 
 def _judge_case(spec: GraphSpec, case: Case, outputs: dict[str, NDArray[Any]], policy: Policy) -> list[Verdict]:
@@ -155,5 +163,5 @@ def _judge_case(spec: GraphSpec, case: Case, outputs: dict[str, NDArray[Any]], p
 
 
 def _row(about: dict[str, str], verdict: Verdict) -> Result:
-    found = asdict(verdict)
+    found = {part.name: getattr(verdict, part.name) for part in fields(verdict)}
     return Result.model_validate({**about, "output": found.pop("name"), **found})
