@@ -18,6 +18,7 @@ __all__ = [
 
 import ctypes
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -228,15 +229,26 @@ def _verify(root: Path, manifest: Manifest) -> None:
                 f"bundle '{root}': file '{name}': a manifest may only name files below {', '.join(COVERED)}"
             )
         path = root / name
-        if path.is_symlink() or not path.is_file():
+        if path.resolve() != root.resolve() / name or not path.is_file():
             raise InputError(f"bundle '{root}': file '{name}': in the manifest, but missing; copy the bundle again")
         if file_digest(path) != digest:
             raise InputError(
                 f"bundle '{root}': file '{name}': its SHA-256 is not the manifest's; it was changed after export: copy the bundle again or export again"
             )
+    for name in sorted(_named_files(manifest) - set(manifest.files)):
+        raise InputError(f"bundle '{root}': file '{name}': expected among the manifest's files; export again")
     present = {p.relative_to(root).as_posix() for part in COVERED for p in (root / part).rglob("*") if not p.is_dir()}
     if unknown := sorted(present - set(manifest.files)):
         raise InputError(f"bundle '{root}': file '{unknown[0]}': not in the manifest; remove it or export again")
+
+
+def _named_files(manifest: Manifest) -> set[str]:
+    """Return the files that the manifest's graphs speak of, each of which needs a digest."""
+    names = set()
+    for graph, entry in manifest.graphs.items():
+        names |= {f"graphs/{graph}.{precision}.onnx" for precision in entry.precisions}
+        names |= {f"cases/{graph}.{kind}/{case}.safetensors" for kind, group in entry.cases.items() for case in group}
+    return names
 
 
 def write_bundle(root: Path, fill: Callable[[Path], Manifest], *, keep: tuple[str, ...] = ("engines",)) -> Bundle:
@@ -251,11 +263,12 @@ def write_bundle(root: Path, fill: Callable[[Path], Manifest], *, keep: tuple[st
         InputError: `root` exists and is not a bundle.
         StorageError: The disk refused.
     """
-    if root.exists() and not (root / "manifest.json").is_file() and (not root.is_dir() or any(root.iterdir())):
+    if root.exists() and not _is_bundle(root) and (not root.is_dir() or any(root.iterdir())):
         raise InputError(f"output '{root}': exists and is not a bundle; choose another folder with -o, or remove it")
+    place = root.resolve()  # through a link, and with a name where `root` is `.`
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     except OSError as error:
         raise StorageError(f"output '{root}': cannot be written: {error}") from error
     try:
@@ -266,14 +279,23 @@ def write_bundle(root: Path, fill: Callable[[Path], Manifest], *, keep: tuple[st
         text = manifest.model_dump_json(by_alias=True, indent=1)
         replace_file(scratch / "manifest.json", text.encode())
         for folder in keep:
-            if (root / folder).is_dir():
-                shutil.copytree(root / folder, scratch / folder)
-        _swap(scratch, root)
+            if (place / folder).is_dir():
+                shutil.copytree(place / folder, scratch / folder)
+        _swap(scratch, place)
     except OSError as error:
         raise StorageError(f"output '{root}': writing failed: {error}; free space or choose another folder") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Bundle(root=root, manifest=manifest, bundle_id=hashlib.sha256(text.encode()).hexdigest())
+
+
+def _is_bundle(root: Path) -> bool:
+    """Tell whether a folder holds a bundle of any version: many a program calls a file of its own manifest.json."""
+    try:
+        manifest = json.loads((root / "manifest.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"schema", "recipe", "graphs", "files"} <= manifest.keys()
 
 
 def replace_file(path: Path, content: bytes) -> None:
