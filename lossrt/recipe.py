@@ -20,8 +20,23 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-LossKind = Literal["fast_focal", "reg_weighted_l1"]
+LossKind = Literal[
+    "fast_focal",
+    "reg_weighted_l1",
+    "bin_rot",
+    "weighted_bce",
+    "focal",
+    "reg_l1",
+    "norm_reg_l1",
+    "l1",
+    "smooth_l1",
+    "identity",
+    "code_weighted_l1",
+]
+Family = Literal["centertrack", "centernet", "fairmot", "centerpoint"]
 Activation = Literal["raw", "applied"]
+JOINTS = 17
+"""Joints of a person, COCO's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +44,50 @@ class Head:
     """What is fixed about a head by its name.
 
     Attributes:
-        loss: The loss it is trained with (CenterTrack `src/lib/trainer.py`, GenericLoss).
-        channels: Its channels; None where the number of classes decides.
+        loss: The loss it is trained with (CenterTrack `src/lib/trainer.py`, GenericLoss, and the relatives' own).
+        channels: The numbers of channels it may have; empty where the recipe decides.
         activated: True where a recipe may say that the network has activated it already.
+        index: Name of the index that it is read at, `ind` or `hp_ind`.
+        slots: Slots an image, `M` or `17*M`.
+        unit: Unit of its values.
     """
 
     loss: LossKind
-    channels: int | None
+    channels: tuple[int, ...]
     activated: bool = False
+    index: Literal["ind", "hp_ind"] = "ind"
+    slots: str = "M"
+    unit: str = "px"
 
 
 HEADS: dict[str, Head] = {
-    "hm": Head("fast_focal", None, activated=True),
-    "reg": Head("reg_weighted_l1", 2),
-    "wh": Head("reg_weighted_l1", 2),
-    "tracking": Head("reg_weighted_l1", 2),
-    "ltrb_amodal": Head("reg_weighted_l1", 4),
+    "hm": Head("fast_focal", (), activated=True, unit="logit"),
+    "reg": Head("reg_weighted_l1", (2,)),
+    "wh": Head("reg_weighted_l1", (2, 4)),
+    "tracking": Head("reg_weighted_l1", (2,)),
+    "ltrb": Head("reg_weighted_l1", (4,)),
+    "ltrb_amodal": Head("reg_weighted_l1", (4,)),
+    "hps": Head("reg_weighted_l1", (2 * JOINTS,)),
+    "hm_hp": Head("fast_focal", (JOINTS,), activated=True, index="hp_ind", slots="17*M", unit="logit"),
+    "hp_offset": Head("reg_weighted_l1", (2,), index="hp_ind", slots="17*M"),
+    "dep": Head("reg_weighted_l1", (1,), activated=True, unit="m"),
+    "rot": Head("bin_rot", (8,), unit=""),
+    "dim": Head("reg_weighted_l1", (3,), unit="m"),
+    "amodel_offset": Head("reg_weighted_l1", (2,)),
+    "nuscenes_att": Head("weighted_bce", (8,), unit="logit"),
+    "velocity": Head("reg_weighted_l1", (3,), unit="m/s"),
+    "id": Head("identity", (), unit=""),
+    "anno_box": Head("code_weighted_l1", (), unit=""),
 }
+FAMILY_LOSSES: dict[Family, dict[str, LossKind]] = {
+    "centertrack": {},
+    "centernet": {"hm": "focal", "wh": "reg_l1", "reg": "reg_l1"},
+    "fairmot": {"hm": "focal", "wh": "reg_l1", "reg": "reg_l1"},
+    "centerpoint": {},
+}
+"""Where a relative trains a head with another loss than CenterTrack."""
+ALTERNATIVES: frozenset[LossKind] = frozenset({"reg_weighted_l1", "reg_l1", "norm_reg_l1", "l1", "smooth_l1"})
+"""Losses on the same gathered values: `[losses]` may put one in another's place."""
 
 
 class Recipe(BaseModel):
@@ -62,6 +104,10 @@ class Recipe(BaseModel):
         heads: Channels of every head, in the order in which the total is summed.
         weights: Weight of every head; 0 removes it.
         activation: `raw` (logits) or `applied` for the heads that have an activation.
+        family: Whose total it is: `fairmot` weighs detection and identity by learned uncertainties.
+        losses: Heads that are trained with another loss than their family's.
+        identities: Number of identities that an `id` head is classified into.
+        code_weights: Weight of each channel of an `anno_box` head.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +122,10 @@ class Recipe(BaseModel):
     heads: dict[str, int]
     weights: dict[str, float]
     activation: dict[str, Activation] = Field(default_factory=dict)
+    family: Family = "centertrack"
+    losses: dict[str, LossKind] = Field(default_factory=dict)
+    identities: int | None = Field(default=None, ge=2, le=10_000_000)
+    code_weights: tuple[float, ...] | None = None
 
     @property
     def map_size(self) -> tuple[int, int]:
@@ -84,14 +134,23 @@ class Recipe(BaseModel):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Size of every named dimension: B, C, H, W, M."""
+        """Size of every named dimension: B, C, H, W, M, and N where there are identities."""
         height, width = self.map_size
-        return {"B": self.batch, "C": self.classes, "H": height, "W": width, "M": self.max_objs}
+        sizes = {"B": self.batch, "C": self.classes, "H": height, "W": width, "M": self.max_objs}
+        return sizes | ({"N": self.identities} if self.identities else {})
 
     @property
     def active_heads(self) -> tuple[str, ...]:
         """Heads that take part in the loss, in order: those whose weight is not 0."""
         return tuple(head for head in self.heads if self.weights[head] != 0)
+
+    def loss_kind(self, head: str) -> LossKind:
+        """Return the loss that a head of this recipe is trained with."""
+        return self.losses.get(head) or FAMILY_LOSSES[self.family].get(head) or HEADS[head].loss
+
+    def is_applied(self, head: str) -> bool:
+        """Return True where the network has activated the head already."""
+        return self.activation.get(head, "raw") == "applied"
 
     @model_validator(mode="after")
     def _agree(self) -> "Recipe":
@@ -106,20 +165,45 @@ class Recipe(BaseModel):
         for head, weight in self.weights.items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"weights.{head}: expected a finite weight >= 0, got {weight}")
-        for head in self.activation:
-            if head not in self.heads or not HEADS[head].activated:
-                known = [name for name in self.heads if HEADS[name].activated]
-                raise ValueError(f"activation.{head}: this head has no activation; {nearest(head, known)}")
+        _check_activation(self)
         if "hm" not in self.active_heads:
             raise ValueError("heads.hm: expected with a weight > 0, since its index and mask serve every head")
+        if "hp_offset" in self.heads and "hm_hp" not in self.heads:
+            raise ValueError("heads.hp_offset: expected together with hm_hp, whose index it is read at")
+        _check_family(self)
         return self
+
+
+def _check_activation(recipe: "Recipe") -> None:
+    known = [head for head in recipe.heads if HEADS[head].activated]
+    for head in recipe.activation:
+        if head not in known:
+            raise ValueError(f"activation.{head}: this head has no activation; {nearest(head, known)}")
+
+
+def _check_family(recipe: "Recipe") -> None:
+    for head, kind in recipe.losses.items():
+        if head not in recipe.heads:
+            raise ValueError(f"losses.{head}: no such head in this recipe; {nearest(head, recipe.heads)}")
+        if kind not in ALTERNATIVES or HEADS[head].loss not in ALTERNATIVES or HEADS[head].index != "ind":
+            raise ValueError(
+                f"losses.{head}: expected one of {sorted(ALTERNATIVES)} on a regression head, got '{kind}'"
+            )
+    if ("id" in recipe.heads) != (recipe.identities is not None):
+        raise ValueError("identities: expected a number of identities exactly where there is a head 'id'")
+    if (recipe.family == "fairmot") != ("id" in recipe.heads):
+        raise ValueError("family: 'fairmot' and a head 'id' go together")
+    channels = recipe.heads.get("anno_box", 0)
+    if len(recipe.code_weights or ()) != channels:
+        raise ValueError(f"code_weights: expected one for each of the {channels} channels of anno_box")
 
 
 def _check_head(head: str, channels: int, classes: int) -> None:
     if head not in HEADS:
         raise ValueError(f"heads.{head}: unknown head; {nearest(head, HEADS)}")
-    expected = HEADS[head].channels or classes
-    if channels != expected:
+    allowed = (classes,) if head == "hm" else HEADS[head].channels
+    if (allowed and channels not in allowed) or channels < 1:
+        expected = " or ".join(str(count) for count in allowed) or "at least 1"
         raise ValueError(f"heads.{head}: expected {expected} channels, got {channels}")
 
 
