@@ -1,33 +1,19 @@
-"""`report.json`: the truth of a run, from which every other report is made.
-
-Numbers that JSON lacks are written as the strings "nan", "inf" and "-inf".
-"""
+"""`report.json`: the truth of a run, from which every other report is made."""
 
 __all__ = ["EngineRow", "Report", "Result", "Summary", "make_report", "read_report", "write_report"]
 
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lossrt.bundle import replace_file
 from lossrt.errors import InputError, StorageError
+from lossrt.validators.allowance import Allowance
+from lossrt.validators.number import Number
 from lossrt.validators.tolerances import Grade, Policy, grade
-
-_SPELLED = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-
-
-def _number(value: object) -> object:
-    return _SPELLED.get(value, value) if isinstance(value, str) else value
-
-
-def _json_number(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
-
-
-Number = Annotated[float, BeforeValidator(_number), PlainSerializer(_json_number, when_used="json")]
 
 
 class _Row(BaseModel):
@@ -53,6 +39,7 @@ class Result(_Row):
         error: |actual − oracle|.
         allowed: The allowed error.
         ulp: The error in units of the last place.
+        allowance: What the allowed error is made of; None where nobody kept it.
     """
 
     recipe: str
@@ -70,6 +57,7 @@ class Result(_Row):
     error: Number
     allowed: Number
     ulp: Number
+    allowance: Allowance | None = None
 
     @property
     def excess(self) -> float:
@@ -123,6 +111,13 @@ class Summary(_Row):
     fail: int = 0
     not_run: int = 0
 
+    @classmethod
+    def of(cls, results: Iterable[Result], engines: Iterable[EngineRow]) -> "Summary":
+        """Count the rows of a report."""
+        words = [result.verdict for result in results]
+        counts: dict[str, int] = {word: words.count(word) for word in ("pass", "warn", "fail")}
+        return cls(**counts, not_run=sum(not engine.ran for engine in engines))
+
 
 class Report(_Row):
     """The whole of `report.json`.
@@ -147,16 +142,25 @@ class Report(_Row):
 
     @model_validator(mode="after")
     def _summary_counts(self) -> "Report":
-        counted = _count(self.results, self.engines)
+        counted = Summary.of(self.results, self.engines)
         if self.summary != counted:
             raise ValueError(f"summary: expected the counts of the rows, {counted}, got {self.summary}")
         return self
 
-
-def _count(results: Iterable[Result], engines: Iterable[EngineRow]) -> Summary:
-    words = [result.verdict for result in results]
-    counts: dict[str, int] = {word: words.count(word) for word in ("pass", "warn", "fail")}
-    return Summary(**counts, not_run=sum(not engine.ran for engine in engines))
+    @model_validator(mode="after")
+    def _allowed_follows(self) -> "Report":
+        kappa, lam = self.environment.get("kappa"), self.environment.get("lambda")
+        for row in self.results:
+            if row.allowance is None:
+                continue
+            if not isinstance(kappa, float | int) or not isinstance(lam, float | int):
+                raise ValueError(f"environment: expected the constants kappa and lambda, got {kappa!r} and {lam!r}")
+            if not math.isclose(row.allowed, allowed := row.allowance.allowed(kappa, lam)):
+                raise ValueError(
+                    f"{row.graph}.{row.precision} {row.output}[{row.case}]: allowed error {row.allowed:.9g} does not "
+                    f"follow from its parts, kappa {kappa:g} and lambda {lam:g}, which make {allowed:.9g}"
+                )
+        return self
 
 
 def make_report(
@@ -181,7 +185,7 @@ def make_report(
     return Report(
         schema=1,
         bundle_id=bundle_id,
-        summary=_count(rows, costs),
+        summary=Summary.of(rows, costs),
         results=rows,
         engines=costs,
         environment={**(environment or {}), **constants},

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lossrt.errors import InputError
 from lossrt.spec import Estimate
+from lossrt.validators.allowance import Allowance, Rival, rival_places
 
 Accumulation = Literal["fp32", "tf32", "fp16", "bf16"]
 Grade = Literal["pass", "warn", "fail"]
@@ -78,6 +79,7 @@ class Verdict:
         error: |actual − oracle|; 0 where both are the same non-finite value, inf where only one is.
         allowed: The allowed error there, in the output's unit.
         ulp: The error in units of the last place of the output's type at the oracle's value.
+        allowance: What the allowed error is made of, for other constants.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Verdict:
     error: float
     allowed: float
     ulp: float
+    allowance: Allowance
 
 
 def grade(error: float, allowed: float) -> Grade:
@@ -127,25 +130,25 @@ def judge(
         InputError: Nothing to compare, or shapes differ.
     """
     _check_shapes(name, actual, expected, reference)
-    output = np.dtype(dtype) if reference is None else reference.dtype
     with np.errstate(all="ignore"):
-        wanted = (expected.value.astype(output) if reference is None else reference).astype(np.float64)
-        given = np.full(wanted.shape, math.nan) if actual is None else actual.astype(np.float64)
-        errors = np.full(wanted.shape, math.inf) if actual is None else _errors(given, wanted, expected.value)
-        place = ulp_at(expected.value, output)
-        allowed = _allowed(expected, reference, place, policy)
-        worst = np.unravel_index(int(np.argmax(errors / allowed)), errors.shape)
-    error, limit = float(errors[worst]), float(allowed[worst])
+        found = _compare(actual, expected, reference, np.dtype(dtype), policy.accumulate)
+        worst = found.worst(policy)
+    flat = (array.ravel() for array in (found.errors, found.growth, found.place))
+    places, complete = rival_places(*flat, worst=worst)
+    at, *rivals = map(found.element, (worst, *places))
+    allowance = Allowance(found.baseline, at.growth, at.place, found.floor, tuple(rivals), complete)
+    allowed = allowance.allowed(policy.kappa, policy.lam)
     return Verdict(
         name=name,
-        verdict=grade(error, limit),
-        index=tuple(int(i) for i in worst),
-        actual=float(given[worst]),
-        reference=None if reference is None else float(wanted[worst]),
-        oracle=float(expected.value[worst]),
-        error=error,
-        allowed=limit,
-        ulp=error / float(place[worst]),
+        verdict=grade(at.error, allowed),
+        index=at.index,
+        actual=at.actual,
+        reference=at.reference,
+        oracle=at.oracle,
+        error=at.error,
+        allowed=allowed,
+        ulp=at.error / at.place,
+        allowance=allowance,
     )
 
 
@@ -171,21 +174,6 @@ def _errors(given: NDArray[Any], wanted: NDArray[Any], oracle: NDArray[np.float6
     return np.where(np.isfinite(wanted), distance, np.where(same, 0.0, math.inf))
 
 
-def _allowed(
-    expected: Estimate, reference: NDArray[Any] | None, place: NDArray[np.float64], policy: Policy
-) -> NDArray[np.float64]:
-    """Return the allowed error of every element; positive and finite."""
-    own = np.zeros(1) if reference is None else np.abs(reference.astype(np.float64) - expected.value)
-    own = own[np.isfinite(own)]
-    baseline = policy.kappa * math.sqrt(float(np.mean(own**2))) if own.size else 0.0
-    # A scale that is not finite belongs to a result that is not finite either, and those must match exactly.
-    scale = np.nan_to_num(expected.scale, nan=0.0, posinf=0.0)
-    growth = policy.lam * math.sqrt(expected.terms) * _ROUNDOFF[policy.accumulate] * scale
-    # Devices may flush fp32 numbers below the normal range to zero, term by term; smaller types are not flushed.
-    floor = expected.terms * _SMALLEST_NORMAL
-    return np.maximum(np.maximum(growth, place), max(baseline, floor))
-
-
 def _check_shapes(name: str, actual: NDArray[Any] | None, expected: Estimate, reference: NDArray[Any] | None) -> None:
     shape = expected.value.shape
     if expected.value.size == 0:
@@ -196,3 +184,61 @@ def _check_shapes(name: str, actual: NDArray[Any] | None, expected: Estimate, re
                 f"output '{name}': {what}: expected the oracle's shape {list(shape)}, got {list(array.shape)}; "
                 "fix the model, or export again"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """One output, its errors and what the allowed ones are made of; every array has the output's shape."""
+
+    given: NDArray[np.float64]
+    reference: NDArray[np.float64] | None
+    oracle: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    growth: NDArray[np.float64]
+    place: NDArray[np.float64]
+    baseline: float
+    floor: float
+
+    def worst(self, policy: Policy) -> int:
+        """Return the flat index of the largest excess."""
+        allowed = np.maximum(policy.lam * self.growth, self.place)
+        return int(np.argmax(self.errors / np.maximum(allowed, max(policy.kappa * self.baseline, self.floor))))
+
+    def element(self, at: int) -> Rival:
+        """Return everything about the element at a flat index."""
+        return Rival(
+            index=tuple(int(i) for i in np.unravel_index(at, self.errors.shape)),
+            actual=float(self.given.flat[at]),
+            reference=None if self.reference is None else float(self.reference.flat[at]),
+            oracle=float(self.oracle.flat[at]),
+            error=float(self.errors.flat[at]),
+            growth=float(self.growth.flat[at]),
+            place=float(self.place.flat[at]),
+        )
+
+
+def _compare(
+    actual: NDArray[Any] | None,
+    expected: Estimate,
+    reference: NDArray[Any] | None,
+    dtype: np.dtype[Any],
+    accumulate: Accumulation,
+) -> _Comparison:
+    output = dtype if reference is None else reference.dtype
+    wanted = (expected.value.astype(output) if reference is None else reference).astype(np.float64)
+    given = np.full(wanted.shape, math.nan) if actual is None else actual.astype(np.float64)
+    own = np.zeros(1) if reference is None else np.abs(wanted - expected.value)
+    own = own[np.isfinite(own)]
+    # A scale that is not finite belongs to a result that is not finite either, and those must match exactly.
+    scale = np.nan_to_num(expected.scale, nan=0.0, posinf=0.0)
+    return _Comparison(
+        given=given,
+        reference=None if reference is None else wanted,
+        oracle=expected.value,
+        errors=np.full(wanted.shape, math.inf) if actual is None else _errors(given, wanted, expected.value),
+        growth=np.asarray(math.sqrt(expected.terms) * _ROUNDOFF[accumulate] * scale),
+        place=ulp_at(expected.value, output),
+        baseline=math.sqrt(float(np.mean(own**2))) if own.size else 0.0,
+        # Devices may flush fp32 numbers below the normal range to zero, term by term; smaller types are not flushed.
+        floor=expected.terms * _SMALLEST_NORMAL,
+    )

@@ -8,12 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossrt.errors import InputError, StorageError
+from lossrt.validators.allowance import Allowance, Rival
 from lossrt.validators.report import EngineRow, Report, Result, make_report, read_report, write_report
 from lossrt.validators.tolerances import DEFAULT_POLICY, grade
 from tests.validators.samples import engine_row, result_row
 
 NAN, INF = math.nan, math.inf
-FIELDS = "recipe graph precision backend arch case output verdict index actual reference oracle error allowed ulp"
+FIELDS = (
+    "recipe graph precision backend arch case output verdict index actual reference oracle error allowed ulp allowance"
+)
+PARTS = {"baseline": 5.5e-6, "growth": 1e-6, "place": 1e-7, "floor": 0.0}
 ENGINE_FIELDS = "graph precision backend arch bytes kernels scratch_bytes build_s ran"
 
 
@@ -100,6 +104,10 @@ def edited(tmp_path: Path, **changes: Any) -> Path:
         ({"summary__fail": 3}, r"summary: expected the counts of the rows"),
         ({"engines__bytes": -1}, r"engines\.0\.bytes: .*got -1"),
         ({"bundle_id": 7}, r"bundle_id: .*got 7"),
+        ({"results__allowance": {**PARTS, "growth": 1e-4}}, r"loss\[nominal\]: allowed error 2\.2e-05 does not follow"),
+        ({"results__allowance": {**PARTS, "place": 0.0}}, r"results\.0\.allowance\.place: .*got 0"),
+        ({"results__allowance": {"place": 1.0}}, r"results\.0\.allowance\.baseline: Field required"),
+        ({"results__allowance": PARTS, "environment": {}}, r"environment: expected the constants kappa and lambda"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -123,6 +131,13 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match="run `lossrt validate` again"):
         read_report(path)
+
+
+def test_the_parts_of_an_allowance_come_back(tmp_path: Path) -> None:
+    rival = Rival(index=(1,), actual=NAN, reference=None, oracle=-INF, error=INF, growth=0.0, place=PARTS["place"])
+    row = result_row(allowance=Allowance(**PARTS, rivals=(rival,)))
+    write_report(tmp_path / "report.json", report_of(row))
+    assert same(read_report(tmp_path / "report.json").results[0], row)
 
 
 def test_a_missing_report_says_what_makes_one(tmp_path: Path) -> None:
