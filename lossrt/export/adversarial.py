@@ -29,6 +29,7 @@ DENORMAL = 1e-40  # float32's smallest normal number is 1.2e-38
 FAR = 1e4  # px; a regression gone astray, and still a float16 number
 NEAR = 0.05  # px between two such numbers
 OBJECTS = 40
+KNOWN = 0.7  # share of the targets that stay known where masks are thinned out
 
 Slots = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Image and slot of every object."""
@@ -37,11 +38,13 @@ Slots = tuple[NDArray[np.int64], NDArray[np.int64]]
 def cancelling(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """Targets are huge and predictions nearly the same: every difference loses most of its digits.
 
-    Nothing else cancels in these losses. A mask that scales one side only is off by far more than the loss.
+    Nothing else cancels in these losses. A mask that scales one side only is off by far more than the loss. Every head
+    and channel has a mask of its own, so that one in another's place shows.
     """
     arrays = encoded(recipe, scene(recipe, batch, seed=source.seed), source.seed)
     for head in regressed_heads(recipe):
         target = arrays[head]
+        arrays[f"{head}_mask"] *= rng.random(target.shape) < KNOWN
         sign = np.where(rng.random(target.shape) < 0.5, -1, 1)
         target[:] = sign * rng.uniform(FAR, 3 * FAR, target.shape) * arrays[f"{head}_mask"]
         for name in _predictions(recipe, head):
