@@ -17,7 +17,7 @@ from lossrt.bundle import Bundle, Case, GraphEntry, Manifest, write_bundle
 from lossrt.export.cases import CASES, Arrays, CaseSource, case_arrays
 from lossrt.export.gates import check_model, exempt_inputs
 from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_graph, onnx_from_module
-from lossrt.models import GRAPHS, Graph, generic
+from lossrt.models import GRAPHS, Graph, generic, graph_names
 from lossrt.models.upstream import UpstreamLoss
 from lossrt.recipe import Recipe
 from lossrt.spec import Estimate, GraphSpec, check_arrays
@@ -70,15 +70,17 @@ def bundle_from_recipe(
 def _fill(folder: Path, job: _Job) -> Manifest:
     for name in ("graphs", "baselines", "cases"):
         (folder / name).mkdir()
+    names = graph_names(job.recipe)
+    steps = len(CASES) + len(names) + 1
     cases = {}
-    for done, name in enumerate(CASES):
-        job.progress(f"case {name}", done, len(CASES) + len(GRAPHS) + 1)
-        cases[name] = case_arrays(name, job.recipe, batch=_batch(name, job), source=job.source)
+    for done, case in enumerate(CASES):
+        job.progress(f"case {case}", done, steps)
+        cases[case] = case_arrays(case, job.recipe, batch=_batch(case, job), source=job.source)
     entries = {}
-    for done, (name, graph) in enumerate(GRAPHS.items(), start=len(CASES)):
-        job.progress(f"graph {name}", done, len(CASES) + len(GRAPHS) + 1)
-        entries[name] = _write_graph(folder, name, graph, cases, job)
-    job.progress("baseline upstream", len(CASES) + len(GRAPHS), len(CASES) + len(GRAPHS) + 1)
+    for done, name in enumerate(names, start=len(CASES)):
+        job.progress(f"graph {name}", done, steps)
+        entries[name] = _write_graph(folder, name, GRAPHS[name], cases, job)
+    job.progress("baseline upstream", steps - 1, steps)
     baseline = onnx_from_module(UpstreamLoss(job.recipe), generic.spec(job.recipe), options=job.options)
     onnx.save(baseline, folder / "baselines" / "upstream.fp32.onnx")
     job.progress("done", 1, 1)
@@ -103,20 +105,21 @@ def _batch(case: str, job: _Job) -> int:
 def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arrays], job: _Job) -> GraphEntry:
     spec = graph.spec(job.recipe)
     model = onnx_from_graph(graph, job.recipe, options=job.options)
-    feeds = _inputs(graph, spec, cases["duplicates"])
+    feeds = _inputs(graph, spec, cases["duplicates"], job)
     check_model(model, spec, constants=graph.constants(job.recipe), feeds=feeds)
     onnx.save(model, folder / "graphs" / f"{name}.fp32.onnx")
     kept = {case: arrays for case, arrays in cases.items() if CASES[case].concerns(name)}
     for case, arrays in kept.items():
-        inputs = _inputs(graph, spec, arrays)
+        inputs = _inputs(graph, spec, arrays, job)
         check_arrays(spec, inputs)
         golden = _golden(case, name, graph, inputs, job)
         golden.save(folder / "cases" / f"{name}.fp32" / f"{case}.safetensors")
     return GraphEntry(spec=spec, precisions=("fp32",), cases={"fp32": tuple(kept)}, exempt=exempt_inputs(spec))
 
 
-def _inputs(graph: Graph, spec: GraphSpec, arrays: Arrays) -> Arrays:
-    return {tensor.name: arrays[graph.stand_ins.get(tensor.name, tensor.name)] for tensor in spec.inputs}
+def _inputs(graph: Graph, spec: GraphSpec, arrays: Arrays, job: _Job) -> Arrays:
+    stand_ins = graph.stand_ins(job.recipe)
+    return {tensor.name: arrays[stand_ins.get(tensor.name, tensor.name)] for tensor in spec.inputs}
 
 
 def _golden(case: str, name: str, graph: Graph, inputs: Arrays, job: _Job) -> Case:

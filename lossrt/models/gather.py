@@ -4,7 +4,7 @@ Upstream permutes the whole map to B×HW×D and copies it before it gathers (Cen
 Here the map stays as it is and only the small result is transposed.
 """
 
-__all__ = ["GatherFeat", "gather_feat", "spec"]
+__all__ = ["GatherFeat", "gather_feat", "gathered_head", "spec"]
 
 import torch
 from jaxtyping import Float, Int64
@@ -54,9 +54,14 @@ def _backward(ctx: torch.autograd.function.FunctionCtx, grad_BMD: Tensor) -> tup
 gather_feat.register_autograd(_backward, setup_context=_keep_for_backward)
 
 
+def gathered_head(recipe: Recipe) -> str:
+    """Return the head whose map graph `gather_feat` reads: `reg`, or the last of a recipe without it."""
+    return "reg" if "reg" in recipe.active_heads else recipe.active_heads[-1]
+
+
 def spec(recipe: Recipe) -> GraphSpec:
-    """Return the signature of graph `gather_feat`, with the channels of the recipe's `reg` head or of its first."""
-    channels = recipe.heads.get("reg", next(iter(recipe.heads.values())))
+    """Return the signature of graph `gather_feat`."""
+    channels = recipe.heads[gathered_head(recipe)]
     return GraphSpec(
         name="gather_feat",
         inputs=(

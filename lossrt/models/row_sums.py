@@ -4,7 +4,7 @@ Each term that a loss adds up becomes an element of a row of M; the rows of all 
 summed at once. TensorRT then needs three kernels for a whole multi-head loss: the map, the gathers with the sums, the tail.
 """
 
-__all__ = ["map_rows", "partial_sums", "sum_blocks"]
+__all__ = ["map_partials", "map_rows", "partial_sums", "sum_blocks"]
 
 from collections.abc import Sequence
 
@@ -12,8 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lossrt.recipe import Recipe
+
 # Adding about this many fp32 terms in a run keeps the error below 1e-7 of the sum; 64 to 1024 is near enough.
 RUN = 256
+# A map of more rows than this is summed once more: each row is another addition in the tail.
+MOST_ROWS = 8
 
 
 def partial_sums(elements: int) -> int:
@@ -31,20 +35,28 @@ def partial_sums(elements: int) -> int:
     return elements // min(runs, key=lambda run: max(run / RUN, RUN / run))
 
 
+def map_partials(channels: int, recipe: Recipe, dynamic: frozenset[str]) -> int | None:
+    """Return into how many partial sums a recipe's map is split; None where the map or the slots are open."""
+    height, width = recipe.map_size
+    return None if dynamic & {"M", "H", "W"} else partial_sums(channels * height * width)
+
+
 def map_rows(values: Float[Tensor, "B C H W"], slots: int, partials: int | None) -> Float[Tensor, "B R M"]:
     """Sum a map to partial sums and lay them out in rows of M, padded with zeros.
 
     Args:
         values: Terms of the sum over the map.
         slots: M, the length of a row; a symbolic integer where M is open.
-        partials: Number of partial sums; None where the map's size is open: then axis by axis to one.
+        partials: Number of partial sums, of which more than 8 rows are summed once more; None where the map's size is
+            open: then axis by axis to one.
     """
     if partials is None:
         part = values.sum(-1).sum(-1).sum(-1)[:, None]
-        rows = 1
     else:
         part = values.reshape(values.shape[0], partials, -1).sum(-1)
-        rows = -(-partials // slots)
+        if partials > MOST_ROWS * slots:
+            part = part.reshape(values.shape[0], partial_sums(partials), -1).sum(-1)
+    rows = 1 if partials is None else -(-part.shape[1] // slots)
     padded = torch.nn.functional.pad(part, (0, rows * slots - part.shape[1]))
     return padded.reshape(values.shape[0], rows, slots)
 

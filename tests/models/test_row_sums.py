@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossrt.models.row_sums import RUN, map_rows, partial_sums, sum_blocks
+from lossrt.models.row_sums import MOST_ROWS, RUN, map_rows, partial_sums, sum_blocks
 
 
 @given(st.integers(1, 2_000_000))
@@ -41,6 +41,8 @@ def test_partial_sums_of_known_maps(elements: int, partials: int) -> None:
 def test_rows_hold_the_whole_map_and_nothing_else(batch: int, run: int, partials: int, slots: int, fixed: bool) -> None:
     values = torch.arange(1, batch * run * partials + 1, dtype=torch.float64).view(batch, 1, run, partials)
     rows = map_rows(values, slots, partials if fixed else None)
+    if fixed and partials > MOST_ROWS * slots:
+        partials = 1  # summed once more, and nine partial sums have no run of 64 or more
     assert rows.shape == (batch, -(-partials // slots) if fixed else 1, slots)
     assert rows.sum((1, 2)).tolist() == values.sum((1, 2, 3)).tolist()
     assert int((rows != 0).sum()) == batch * (partials if fixed else 1)

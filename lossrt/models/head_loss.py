@@ -1,0 +1,89 @@
+"""What every export-friendly loss of a head has in common: its inputs, its terms as rows of M, and its tail."""
+
+__all__ = ["HeadLoss", "gather_rows", "index_spec", "mask_spec"]
+
+import abc
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from lossrt.models.gather import gather_feat
+from lossrt.recipe import HEADS, Recipe
+from lossrt.spec import TensorSpec
+
+
+class HeadLoss(nn.Module, abc.ABC):
+    """One head's loss, split where the sums are: terms before, scalars after.
+
+    All sums of a graph are made at once, so a loss gives blocks of terms and gets one sum a block back.
+
+    Args:
+        recipe: Sizes, activation and whatever else the loss needs.
+        head: The head.
+        dynamic: Names of the dimensions that stay open in the graph.
+    """
+
+    def __init__(self, recipe: Recipe, head: str, dynamic: frozenset[str] = frozenset()) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.head = head
+        self.dynamic = dynamic
+        self.index = HEADS[head].index
+
+    @abc.abstractmethod
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Return the targets and parameters that the loss takes beside the prediction."""
+
+    @abc.abstractmethod
+    def blocks(self, prediction: Float[Tensor, "B D H W"], tensors: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        """Return the terms of every sum, [B, rows, M] each."""
+
+    @abc.abstractmethod
+    def finish(self, sums: Sequence[Float[Tensor, "1"]], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the loss, [1], under the name `""`, and further results under a suffix.
+
+        Args:
+            sums: One sum a block, in the order of the blocks.
+            tensors: The graph's inputs, for sizes.
+        """
+
+    def constants(self) -> tuple[float, ...]:
+        """Return the epsilons, clamps and weights that must survive the export."""
+        return ()
+
+    def suffixes(self) -> dict[str, tuple[int, ...]]:
+        """Return the further results: shape by suffix."""
+        return {}
+
+
+def index_spec(head: str) -> TensorSpec:
+    """Return the spec of the index that a head is read at."""
+    return TensorSpec(HEADS[head].index, "int64", ("B", HEADS[head].slots), "target", 0, "H*W")
+
+
+def mask_spec() -> TensorSpec:
+    """Return the spec of `mask`, 1 where a slot holds an object."""
+    return TensorSpec("mask", "float32", ("B", "M"), "target", 0, 1)
+
+
+def gather_rows(pred_BDHW: Float[Tensor, "B D H W"], ind: Int64[Tensor, "B S"], slots: int) -> Float[Tensor, "B R M"]:
+    """Gather a head at the objects' pixels, as rows of M: channel by channel, and part by part where S is 17·M.
+
+    Heads of three or four channels are read one by one from the flat map: in this mix TensorRT pulls every gather into
+    the kernel of the sums.
+
+    Args:
+        pred_BDHW: The map.
+        ind: Flat pixel indices, S a multiple of M.
+        slots: M.
+    """
+    batch, channels, height, width = pred_BDHW.shape
+    if channels not in (3, 4):
+        rows_BDS: Tensor = gather_feat(pred_BDHW, ind).transpose(1, 2)
+    else:
+        one_map = pred_BDHW.reshape(batch, 1, -1, width)
+        rows = [gather_feat(one_map, ind + channel * (height * width)).squeeze(2) for channel in range(channels)]
+        rows_BDS = torch.stack(rows, dim=1)
+    return rows_BDS.reshape(batch, -1, slots)
