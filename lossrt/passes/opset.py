@@ -4,8 +4,8 @@ Requires: no model-local functions when the opset goes down. Ensures: the model 
 domain, and every node, in subgraphs as well, means there what it meant before.
 
 ONNX's own converter goes up. Going down it refuses whole operators (Pad, Split) whose older form says the same, so the
-way down is ours: a node passes where its schema did not change, and is rewritten where the older form says the same.
-The rewrites know what opset 18 changed; a node that changed at another opset is refused.
+way down is ours: a node passes where its older schema says the same (`lossrt.passes.older_form`), and is rewritten where
+another form of it does. What is left is refused.
 """
 
 __all__ = ["convert_opset", "opset_of"]
@@ -14,21 +14,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx
-from onnx import defs, helper, numpy_helper, version_converter
+from onnx import defs, helper, numpy_helper, shape_inference, version_converter
 
 from lossrt.errors import InputError
+from lossrt.passes.older_form import OLDEST, drop_defaults, says_the_same
 from lossrt.passes.walk import nodes_in
 
 STANDARD = ("", "ai.onnx")
-_REWRITTEN = 18  # the opset whose changes the rewrites undo
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of a model's values: constants, and shapes with 0 for an open dimension."""
+    """What is known of a model's values: constants, shapes with 0 for an open dimension, element types."""
 
     constants: dict[str, onnx.TensorProto]
     shapes: dict[str, tuple[int, ...]]
+    types: dict[str, int]
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -56,7 +57,7 @@ def convert_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         )
     lower = onnx.ModelProto()
     lower.CopyFrom(model)
-    known = _known(lower.graph)
+    known = _known(shape_inference.infer_shapes(lower).graph)
     nodes = nodes_in(lower.graph.node)
     if refused := [problem for node in nodes if (problem := _lower(node, current, opset, known))]:
         raise InputError(f"model: cannot be converted from opset {current} to {opset}: {'; '.join(refused)}")
@@ -68,13 +69,15 @@ def convert_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
 def _known(graph: onnx.GraphProto) -> _Known:
     inner = [inside for node in nodes_in(graph.node) for entry in node.attribute for inside in (entry.g, *entry.graphs)]
-    constants, shapes = {}, {}
+    constants, shapes, types = {}, {}, {}
     for part in (graph, *inner):
         constants.update({entry.name: entry for entry in part.initializer})
-        for value in (*part.input, *part.value_info):
+        types.update({entry.name: entry.data_type for entry in part.initializer})
+        for value in (*part.input, *part.value_info, *part.output):
+            types[value.name] = value.type.tensor_type.elem_type
             if value.type.tensor_type.HasField("shape"):
                 shapes[value.name] = tuple(int(dim.dim_value) for dim in value.type.tensor_type.shape.dim)
-    return _Known(constants, shapes)
+    return _Known(constants, shapes, types)
 
 
 def _lower(node: onnx.NodeProto, current: int, opset: int, known: _Known) -> str:
@@ -88,13 +91,14 @@ def _lower(node: onnx.NodeProto, current: int, opset: int, known: _Known) -> str
         return f"node '{node.name}': {node.op_type} first appears in opset {newer.since_version}"
     if newer.since_version == older.since_version:
         return ""
-    rewrite = _REWRITES.get(node.op_type)
-    one_step = newer.since_version == _REWRITTEN and (
-        defs.get_schema(node.op_type, _REWRITTEN - 1).since_version == older.since_version
-    )
-    if rewrite is None or not one_step or not rewrite(node, known):
-        return f"node '{node.name}': {node.op_type} has no form of this meaning below opset {newer.since_version}"
-    return ""
+    changed, rewrite = _REWRITES.get(node.op_type, (0, None))
+    crossed = changed if older.since_version < changed <= newer.since_version else 0
+    fits = opset >= OLDEST and (not crossed or rewrite is None or rewrite(node, known))
+    if fits:
+        drop_defaults(node, newer, older)
+        fits = says_the_same(node, newer, older, known.types, rewritten=crossed)
+    problem = f"node '{node.name}': {node.op_type} has no form of this meaning below opset {newer.since_version}"
+    return "" if fits else problem
 
 
 def _split(node: onnx.NodeProto, known: _Known) -> bool:
@@ -130,17 +134,24 @@ def _reduce(node: onnx.NodeProto, known: _Known) -> bool:
     return True
 
 
-def _scatter(node: onnx.NodeProto, known: _Known) -> bool:
-    """Scatter-18 added the reductions `min` and `max`."""
-    del known
-    return all(attribute.s not in (b"min", b"max") for attribute in node.attribute if attribute.name == "reduction")
+def _grid_sample(node: onnx.NodeProto, known: _Known) -> bool:
+    """GridSample-20 renamed the modes, and admitted other ranks than 4."""
+    if len(known.shapes.get(node.input[0], ())) != 4:
+        return False
+    older = {b"linear": b"bilinear", b"cubic": b"bicubic"}
+    for attribute in node.attribute:
+        if attribute.name == "mode":
+            attribute.s = older.get(attribute.s, attribute.s)
+    if all(attribute.name != "mode" for attribute in node.attribute):
+        node.attribute.append(helper.make_attribute("mode", "bilinear"))
+    return True
 
 
-_REWRITES: dict[str, Callable[[onnx.NodeProto, _Known], bool]] = {
-    "Split": _split,
-    "Pad": _pad,
-    "ScatterElements": _scatter,
-    "ScatterND": _scatter,
-    **dict.fromkeys(("ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2"), _reduce),
-    **dict.fromkeys(("ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"), _reduce),
+# What undoes a change of meaning, and the opset that made it.
+_REWRITES: dict[str, tuple[int, Callable[[onnx.NodeProto, _Known], bool]]] = {
+    "GridSample": (20, _grid_sample),
+    "Pad": (18, _pad),
+    "Split": (18, _split),
+    **dict.fromkeys(("ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2"), (18, _reduce)),
+    **dict.fromkeys(("ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"), (18, _reduce)),
 }
