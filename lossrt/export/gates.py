@@ -18,6 +18,7 @@ from onnx.reference.op_run import OpRun
 from lossrt.errors import LossrtError
 from lossrt.export.gather_function import DOMAIN
 from lossrt.passes.inline import inline_functions
+from lossrt.passes.walk import nodes_in
 from lossrt.spec import GraphSpec, resolve
 
 STANDARD = ("", "ai.onnx")
@@ -75,9 +76,9 @@ def exempt_inputs(spec: GraphSpec) -> tuple[str, ...]:
 
 
 def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    yield from model.graph.node
+    yield from nodes_in(model.graph.node)
     for function in model.functions:
-        yield from function.node
+        yield from nodes_in(function.node)
 
 
 def _check_operators(model: onnx.ModelProto, spec: GraphSpec) -> None:
@@ -149,7 +150,7 @@ def _perturbed(
 ) -> NDArray[Any]:
     """Return legal values other than the given ones."""
     if array.dtype.kind == "i":
-        first, end = int(resolve(low or 0, sizes)), int(resolve(high or 2, sizes))
+        first, end = int(resolve(low or 0, sizes)), int(resolve(2 if high is None else high, sizes))
         return (first + (array - first + rng.integers(1, end - first, array.shape)) % (end - first)).astype(array.dtype)
     if high is not None and low is not None:
         return rng.uniform(resolve(low, sizes), resolve(high, sizes), array.shape).astype(array.dtype)
