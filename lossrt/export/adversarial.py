@@ -12,6 +12,7 @@ __all__ = [
     "infinite",
     "non_finite",
     "one_pixel",
+    "uniform",
 ]
 
 import dataclasses
@@ -26,6 +27,7 @@ from lossrt.targets.annotations import Frame, FramePair
 CLAMP = 1e-4  # of upstream's sigmoid
 BEYOND = 30.0  # logit far outside the clamp
 DENORMAL = 1e-40  # float32's smallest normal number is 1.2e-38
+LOGIT, PEAK, RESIDUAL = -0.83, 0.29, 0.77  # odd numbers: no narrower type holds them or what is computed from them
 FAR = 1e4  # px; a regression gone astray, and still a float16 number
 NEAR = 0.05  # px between two such numbers
 OBJECTS = 40
@@ -36,10 +38,11 @@ Slots = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def cancelling(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
-    """Targets are huge and predictions nearly the same: every difference loses most of its digits.
+    """Predictions are all but right: what is left of every loss is a small difference of large numbers, or a clamp.
 
-    Nothing else cancels in these losses. A mask that scales one side only is off by far more than the loss. Every head
-    and channel has a mask of its own, so that one in another's place shows.
+    Regressions are huge, so that a mask that scales one side only is off by far more than the loss. Each head and
+    channel has a mask of its own, so that one in another's place shows. The heatmap is certain, and what it costs
+    comes from the high clamp at the objects and from the low one at about as many pixels of background.
     """
     arrays = encoded(recipe, scene(recipe, batch, seed=source.seed), source.seed)
     for head in regressed_heads(recipe):
@@ -49,6 +52,28 @@ def cancelling(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Ge
         target[:] = sign * rng.uniform(FAR, 3 * FAR, target.shape) * arrays[f"{head}_mask"]
         for name in _predictions(recipe, head):
             _tell(arrays, name, target + rng.normal(0, NEAR, target.shape).astype(np.float32))
+    background = rng.random(arrays["hm"].shape) * arrays["hm"].size < len(_objects(arrays)[0])
+    arrays["hm"] = np.where(background & (arrays["hm"] < 1), np.float32(0), np.float32(1))
+    for head, name in focal_predictions(recipe):
+        arrays[name][:] = -BEYOND if _raw(recipe, head) else CLAMP
+        _tell_heatmap(arrays, name, BEYOND if _raw(recipe, head) else 1 - CLAMP)
+    return arrays
+
+
+def uniform(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
+    """Every pixel and every slot says the same, so that rounding errors have one sign and add up.
+
+    At random numbers most of an error averages out: a map rounded to a narrower type half-way would go unseen.
+    """
+    arrays = encoded(recipe, scene(recipe, batch, seed=source.seed, people=recipe.max_objs), source.seed)
+    arrays["hm"][:] = PEAK
+    for head, name in focal_predictions(recipe):
+        arrays[name][:] = LOGIT if _raw(recipe, head) else 1 / (1 + np.exp(-LOGIT))
+    for head in regressed_heads(recipe):
+        arrays[head][:] = PEAK
+        arrays[f"{head}_mask"] = (rng.random(arrays[head].shape) < KNOWN).astype(np.float32)
+        for name in _predictions(recipe, head):
+            arrays[name][:] = PEAK + RESIDUAL
     return arrays
 
 
@@ -95,11 +120,8 @@ def clamped(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Gener
     """
     del rng
     arrays = encoded(recipe, scene(recipe, batch, seed=source.seed), source.seed)
-    image, slot = _objects(arrays)
     for head, name in focal_predictions(recipe):
-        flat = arrays[name].reshape(batch, recipe.classes, -1)
-        missed = -BEYOND if _raw(recipe, head) else CLAMP
-        flat[image, arrays["cat"][image, slot], arrays["ind"][image, slot]] = missed
+        _tell_heatmap(arrays, name, -BEYOND if _raw(recipe, head) else CLAMP)
     return arrays
 
 
@@ -112,8 +134,7 @@ def infinite(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Gene
         if _raw(recipe, head):
             struck = rng.random(arrays[name].shape) < 0.01
             arrays[name][struck] = rng.choice([-np.inf, np.inf], int(struck.sum()))
-            flat = arrays[name].reshape(batch, recipe.classes, -1)
-            flat[image, arrays["cat"][image, slot], arrays["ind"][image, slot]] = signs
+            _tell_heatmap(arrays, name, signs)
     for head in regressed_heads(recipe):
         _strike(recipe, arrays, head, (image[:2], slot[:2]), signs[:2])
     return arrays
@@ -157,6 +178,13 @@ def _tell(arrays: Arrays, name: str, values: NDArray[np.float32]) -> None:
     image, slot = _objects(arrays)
     flat = arrays[name].reshape(*arrays[name].shape[:2], -1)
     flat[image, :, arrays["ind"][image, slot]] = values[image, slot]
+
+
+def _tell_heatmap(arrays: Arrays, name: str, values: float | NDArray[np.float64]) -> None:
+    """Write one value for each object into the heatmap, at its pixel and class."""
+    image, slot = _objects(arrays)
+    flat = arrays[name].reshape(*arrays[name].shape[:2], -1)
+    flat[image, arrays["cat"][image, slot], arrays["ind"][image, slot]] = values
 
 
 def _strike(recipe: Recipe, arrays: Arrays, head: str, slots: Slots, values: NDArray[np.float64]) -> None:

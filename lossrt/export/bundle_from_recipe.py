@@ -75,7 +75,8 @@ def _fill(folder: Path, job: _Job) -> Manifest:
     cases = {}
     for done, case in enumerate(CASES):
         job.progress(f"case {case}", done, steps)
-        cases[case] = case_arrays(case, job.recipe, batch=_batch(case, job), source=job.source)
+        batch = max(_images(case, name, job) for name in names)
+        cases[case] = case_arrays(case, job.recipe, batch=batch, source=job.source)
     entries = {}
     for done, name in enumerate(names, start=len(CASES)):
         job.progress(f"graph {name}", done, steps)
@@ -96,30 +97,30 @@ def _fill(folder: Path, job: _Job) -> Manifest:
     )
 
 
-def _batch(case: str, job: _Job) -> int:
+def _images(case: str, graph: str, job: _Job) -> int:
     """A static graph takes its own shape only."""
-    chosen = CASES[case].batch
-    return job.recipe.batch if chosen is None or "B" not in job.options.open_dims else chosen
+    return CASES[case].images(graph, job.recipe) if "B" in job.options.open_dims else job.recipe.batch
 
 
 def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arrays], job: _Job) -> GraphEntry:
     spec = graph.spec(job.recipe)
     model = onnx_from_graph(graph, job.recipe, options=job.options)
-    feeds = _inputs(graph, spec, cases["duplicates"], job)
+    feeds = _inputs(graph, spec, cases["duplicates"], job, images=_images("duplicates", name, job))
     check_model(model, spec, constants=graph.constants(job.recipe), feeds=feeds)
     onnx.save(model, folder / "graphs" / f"{name}.fp32.onnx")
     kept = {case: arrays for case, arrays in cases.items() if CASES[case].concerns(name)}
     for case, arrays in kept.items():
-        inputs = _inputs(graph, spec, arrays, job)
+        inputs = _inputs(graph, spec, arrays, job, images=_images(case, name, job))
         check_arrays(spec, inputs)
         golden = _golden(case, name, graph, inputs, job)
         golden.save(folder / "cases" / f"{name}.fp32" / f"{case}.safetensors")
     return GraphEntry(spec=spec, precisions=("fp32",), cases={"fp32": tuple(kept)}, exempt=exempt_inputs(spec))
 
 
-def _inputs(graph: Graph, spec: GraphSpec, arrays: Arrays, job: _Job) -> Arrays:
+def _inputs(graph: Graph, spec: GraphSpec, arrays: Arrays, job: _Job, *, images: int) -> Arrays:
     stand_ins = graph.stand_ins(job.recipe)
-    return {tensor.name: arrays[stand_ins.get(tensor.name, tensor.name)] for tensor in spec.inputs}
+    chosen = {tensor.name: arrays[stand_ins.get(tensor.name, tensor.name)] for tensor in spec.inputs}
+    return {t.name: chosen[t.name][:images] if t.dims[:1] == ("B",) else chosen[t.name] for t in spec.inputs}
 
 
 def _golden(case: str, name: str, graph: Graph, inputs: Arrays, job: _Job) -> Case:

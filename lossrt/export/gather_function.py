@@ -6,7 +6,8 @@ may take the node over where one exists. Two bodies give bit-identical results.
 
 __all__ = ["BODIES", "DOMAIN", "gather_function", "gather_op"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import onnx
 from onnx import helper
@@ -17,25 +18,27 @@ NAME = "GatherFeat"
 _FLOATS = ["tensor(float)", "tensor(float16)", "tensor(bfloat16)", "tensor(double)"]
 
 
-def gather_op() -> values.Op:
-    """Return the operator that the exporter emits for `torch.ops.lossrt.gather_feat`.
+@contextmanager
+def gather_op() -> Iterator[values.Op]:
+    """Yield the operator that the exporter emits for `torch.ops.lossrt.gather_feat`.
 
-    The exporter's type inference asks ONNX for the operator's schema, so that is registered on the first call.
+    The exporter's type inference asks ONNX for the operator's schema, so one is registered for the time being. Left
+    there, it would hide the local function from ONNX's own shape inference.
     """
+    formal = onnx.defs.OpSchema.FormalParameter
+    schema = onnx.defs.OpSchema(
+        NAME,
+        DOMAIN,
+        1,
+        inputs=[formal("feat", "T"), formal("ind", "tensor(int64)")],
+        outputs=[formal("gathered", "T")],
+        type_constraints=[("T", _FLOATS, "Type of the map.")],
+    )
+    onnx.defs.register_schema(schema)
     try:
-        schema = onnx.defs.get_schema(NAME, 1, DOMAIN)
-    except onnx.defs.SchemaError:
-        formal = onnx.defs.OpSchema.FormalParameter
-        schema = onnx.defs.OpSchema(
-            NAME,
-            DOMAIN,
-            1,
-            inputs=[formal("feat", "T"), formal("ind", "tensor(int64)")],
-            outputs=[formal("gathered", "T")],
-            type_constraints=[("T", _FLOATS, "Type of the map.")],
-        )
-        onnx.defs.register_schema(schema)
-    return values.Op(values.Opset(DOMAIN, 1), NAME, schema)
+        yield values.Op(values.Opset(DOMAIN, 1), NAME, schema)
+    finally:
+        onnx.defs.deregister_schema(NAME, 1, DOMAIN)
 
 
 def gather_function(body: str, *, opset: int) -> onnx.FunctionProto:

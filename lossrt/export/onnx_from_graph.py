@@ -120,8 +120,7 @@ def example_tensors(spec: GraphSpec) -> dict[str, Tensor]:
 def _export(module: nn.Module, spec: GraphSpec, options: ExportOptions) -> Any:
     dims = {name: torch.export.Dim(name, min=1) for name in sorted(options.open_dims)}
     shapes = {t.name: {i: dims[d] for i, d in enumerate(t.dims) if d in dims} for t in spec.inputs}
-    table: dict[Any, Any] = {torch.ops.lossrt.gather_feat.default: _translation()}
-    with warnings.catch_warnings(), _quiet("torch.onnx"):
+    with warnings.catch_warnings(), _quiet("torch.onnx"), gather_op() as operator:
         # The exporter warns of its own deprecations; none concerns the graph, and the gates check what came out.
         warnings.simplefilter("ignore")
         return torch.onnx.export(
@@ -131,7 +130,7 @@ def _export(module: nn.Module, spec: GraphSpec, options: ExportOptions) -> Any:
             opset_version=EXPORTER_OPSET,
             verbose=False,
             dynamic_shapes=(shapes,) if dims else None,
-            custom_translation_table=table,
+            custom_translation_table={torch.ops.lossrt.gather_feat.default: _translation(operator)},
         )
 
 
@@ -147,9 +146,7 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _translation() -> Any:
-    operator = gather_op()
-
+def _translation(operator: Any) -> Any:
     def translate(feat: Any, ind: Any) -> Any:
         return operator(feat, ind)
 
