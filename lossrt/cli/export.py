@@ -27,6 +27,7 @@ def export(
     heads: Annotated[
         Path | None, typer.Option("--heads", help="Recorded predictions, safetensors with keys pred_<head>.")
     ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="Types of the maps: fp32,fp16,bf16.")] = "fp32",
     target: Annotated[
         str, typer.Option("--target", help="ort, jetpack5, jetpack6.0, jetpack6, jetpack7, trt11 or rtx.")
     ] = "ort",
@@ -50,7 +51,15 @@ def export(
 
         options = ExportOptions(target, gather, () if static else names(dynamic))
         place = out or Path("build") / loaded.name
-        bundle = bundle_from_recipe(loaded, place, oracles=ORACLES, source=source, options=options, progress=progress)
+        bundle = bundle_from_recipe(
+            loaded,
+            place,
+            oracles=ORACLES,
+            source=source,
+            options=options,
+            precisions=names(precision),
+            progress=progress,
+        )
     manifest = bundle.manifest
     if as_json:
         console.show_json({"bundle": str(place), "bundle_id": bundle.bundle_id, "graphs": list(manifest.graphs)})

@@ -111,7 +111,8 @@ def _write(report: "Report", folder: Path) -> None:
     from lossrt.validators.report import write_report
 
     write_report(folder / "report.json", report)
-    write_documents(report, folder)
+    if left_out := write_documents(report, folder).left_out:
+        console.warn(left_out)
 
 
 def _show(report: "Report") -> None:

@@ -3,26 +3,24 @@
 __all__ = ["Oracle", "Progress", "bundle_from_recipe"]
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-import torch
-from numpy.typing import NDArray
 
-from lossrt.bundle import Bundle, Case, GraphEntry, Manifest, write_bundle
+from lossrt.bundle import Bundle, GraphEntry, Manifest, write_bundle
+from lossrt.errors import InputError, nearest
 from lossrt.export.cases import CASES, Arrays, CaseSource, case_arrays
 from lossrt.export.gates import check_model, exempt_inputs
+from lossrt.export.golden import MAP_TYPES, Oracle, golden_case
 from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_graph, onnx_from_module
 from lossrt.models import GRAPHS, Graph, generic, graph_names
 from lossrt.models.upstream import UpstreamLoss
+from lossrt.passes.precision import cast_maps, map_names
 from lossrt.recipe import Recipe
-from lossrt.spec import Estimate, GraphSpec, check_arrays
+from lossrt.spec import GraphSpec, check_arrays
 
-Oracle = Callable[[Recipe, Mapping[str, NDArray[Any]]], dict[str, Estimate]]
 Progress = Callable[[str, int, int], None]
 TOOLS = ("lossrt", "torch", "onnx", "onnxscript", "numpy")
 
@@ -33,6 +31,7 @@ class _Job:
     options: ExportOptions
     source: CaseSource
     oracles: Mapping[str, Oracle]
+    precisions: tuple[str, ...]
     progress: Progress
 
 
@@ -43,6 +42,7 @@ def bundle_from_recipe(
     oracles: Mapping[str, Oracle],
     source: CaseSource,
     options: ExportOptions | None = None,
+    precisions: Sequence[str] = ("fp32",),
     progress: Progress = lambda _what, _done, _total: None,
 ) -> Bundle:
     """Export a recipe: `lossrt export`.
@@ -53,18 +53,35 @@ def bundle_from_recipe(
         oracles: The float64 oracle of every graph.
         source: Annotations, predictions and seed of the golden cases.
         options: Target, gather form and open dimensions.
+        precisions: Types of the maps: `fp32`, `fp16`, `bf16`; the loss mathematics is fp32 in all.
         progress: Called with what is being done, steps done and steps in all.
 
     Returns:
         The bundle as written.
 
     Raises:
-        InputError: `out` holds something else, or the source's arrays do not fit the recipe.
+        InputError: `out` holds something else, the source's arrays do not fit the recipe, or a precision is unknown or
+            not to be had on the target.
         GateError: An exported graph fails a gate.
         StorageError: The disk refused.
     """
-    job = _Job(recipe, options or ExportOptions(), source, oracles, progress)
+    chosen = options or ExportOptions()
+    job = _Job(recipe, chosen, source, oracles, _checked_precisions(precisions, chosen), progress)
     return write_bundle(out, lambda folder: _fill(folder, job))
+
+
+def _checked_precisions(precisions: Sequence[str], options: ExportOptions) -> tuple[str, ...]:
+    """Return the precisions once each, in the order fp32, fp16, bf16."""
+    for precision in precisions:
+        if precision not in MAP_TYPES:
+            raise InputError(f"precision '{precision}': unknown; {nearest(precision, MAP_TYPES)}")
+    if "bf16" in precisions and not options.platform.bfloat16:
+        raise InputError(
+            f"precision 'bf16': target '{options.target}' ({options.platform.runtime}) takes no bfloat16; use fp32 or fp16"
+        )
+    if not precisions:
+        raise InputError(f"precision: expected at least one of {', '.join(MAP_TYPES)}, got none")
+    return tuple(precision for precision in MAP_TYPES if precision in precisions)
 
 
 def _fill(folder: Path, job: _Job) -> Manifest:
@@ -107,31 +124,24 @@ def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arra
     model = onnx_from_graph(graph, job.recipe, options=job.options)
     feeds = _inputs(graph, spec, cases["duplicates"], job, images=_images("duplicates", name, job))
     check_model(model, spec, constants=graph.constants(job.recipe), feeds=feeds)
-    onnx.save(model, folder / "graphs" / f"{name}.fp32.onnx")
     kept = {case: arrays for case, arrays in cases.items() if CASES[case].concerns(name)}
+    for precision in job.precisions:
+        variant = model if precision == "fp32" else cast_maps(model, map_names(spec), to=precision)
+        onnx.checker.check_model(variant, full_check=True)
+        onnx.save(variant, folder / "graphs" / f"{name}.{precision}.onnx")
     for case, arrays in kept.items():
         inputs = _inputs(graph, spec, arrays, job, images=_images(case, name, job))
         check_arrays(spec, inputs)
-        golden = _golden(case, name, graph, inputs, job)
-        golden.save(folder / "cases" / f"{name}.fp32" / f"{case}.safetensors")
-    return GraphEntry(spec=spec, precisions=("fp32",), cases={"fp32": tuple(kept)}, exempt=exempt_inputs(spec))
+        for precision in job.precisions:
+            golden = golden_case(
+                case, graph, inputs, recipe=job.recipe, spec=spec, oracle=job.oracles[name], precision=precision
+            )
+            golden.save(folder / "cases" / f"{name}.{precision}" / f"{case}.safetensors")
+    names = dict.fromkeys(job.precisions, tuple(kept))
+    return GraphEntry(spec=spec, precisions=job.precisions, cases=names, exempt=exempt_inputs(spec))
 
 
 def _inputs(graph: Graph, spec: GraphSpec, arrays: Arrays, job: _Job, *, images: int) -> Arrays:
     stand_ins = graph.stand_ins(job.recipe)
     chosen = {tensor.name: arrays[stand_ins.get(tensor.name, tensor.name)] for tensor in spec.inputs}
     return {t.name: chosen[t.name][:images] if t.dims[:1] == ("B",) else chosen[t.name] for t in spec.inputs}
-
-
-def _golden(case: str, name: str, graph: Graph, inputs: Arrays, job: _Job) -> Case:
-    with torch.no_grad():
-        reference = graph.reference(job.recipe, {key: torch.from_numpy(array) for key, array in inputs.items()})
-    estimates = job.oracles[name](job.recipe, inputs)
-    return Case(
-        name=case,
-        input=inputs,
-        reference={output: value.numpy() for output, value in reference.items()},
-        oracle={output: estimate.value for output, estimate in estimates.items()},
-        scale={output: estimate.scale for output, estimate in estimates.items()},
-        terms={output: np.array(estimate.terms, dtype=np.int64) for output, estimate in estimates.items()},
-    )
