@@ -76,7 +76,7 @@ class OrtSession:
 
     def _open(self, source: Path | str | bytes, providers: list[Any], threads: int | None) -> Any:
         options = self._ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         if threads is not None:
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1

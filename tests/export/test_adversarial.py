@@ -1,11 +1,13 @@
 """What each adversarial case promises, on a small recipe with several classes and two stacks."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from lossrt.export.cases import CASES, case_arrays, scene_source
 from lossrt.models import GRAPHS
-from lossrt.recipe import load_recipe, prediction_name
+from lossrt.recipe import LossKind, load_recipe, prediction_name
 from lossrt.spec import check_arrays
 from lossrt.validators.oracle.table import ORACLES
 
@@ -36,9 +38,7 @@ def at_objects(arrays, name):
 def test_inputs_are_legal_seeded_and_the_right_size(name, recipe):
     arrays, again = make(name, recipe, batch=2), make(name, recipe, batch=2)
     other = make(name, recipe, batch=2, seed=1)
-    for graph in GRAPHS.values():
-        spec = graph.spec(recipe)
-        check_arrays(spec, {t.name: arrays[graph.stand_ins.get(t.name, t.name)] for t in spec.inputs})
+    check_arrays(GRAPHS["generic_loss"].spec(recipe), arrays)
     assert {key for key in arrays if not np.array_equal(arrays[key], again[key], equal_nan=True)} == set()
     assert any(not np.array_equal(arrays[key], other[key], equal_nan=True) for key in arrays)
     assert arrays["mask"].sum() > 3
@@ -47,7 +47,14 @@ def test_inputs_are_legal_seeded_and_the_right_size(name, recipe):
 
 
 def test_graphs_of_the_table_exist():
-    assert {graph for case in CASES.values() for graph in case.graphs or ()} <= set(GRAPHS)
+    known = {"gather_feat", "generic_loss", *get_args(LossKind)}
+    assert {graph for case in CASES.values() for graph in (*(case.graphs or ()), *case.whole)} <= known
+
+
+def test_only_the_total_keeps_the_whole_batch():
+    recipe = load_recipe("mot17")
+    assert CASES["nominal"].images("generic_loss", recipe) == 10
+    assert CASES["nominal"].images("fast_focal", recipe) == 2
 
 
 def test_cancelling_differences_are_tiny_and_exact():
@@ -62,6 +69,24 @@ def test_cancelling_differences_are_tiny_and_exact():
             assert np.array_equal(
                 (said - wanted).astype(np.float64), said.astype(np.float64) - wanted.astype(np.float64)
             )
+
+
+def test_cancelling_heatmap_costs_as_much_at_the_high_clamp_as_at_the_low_one():
+    arrays = make("cancelling")
+    positives = int(arrays["mask"].sum())
+    assert 0.3 * positives < (arrays["hm"] == 0).sum() < 3 * positives
+    image, slot = np.nonzero(arrays["mask"])
+    at = arrays["pred_hm"].reshape(1, 3, -1)[image, arrays["cat"][image, slot], arrays["ind"][image, slot]]
+    assert set(at) == {30}
+    assert arrays["reg_mask"].sum() != arrays["wh_mask"].sum()
+
+
+def test_uniform_says_the_same_everywhere():
+    arrays = make("uniform")
+    for name in ("pred_hm", "hm", "pred_reg", "reg", "pred_ltrb_amodal_stack1"):
+        assert np.unique(arrays[name]).size == 1
+    narrow = arrays["pred_hm"].flat[0].astype(np.float16).astype(np.float32)
+    assert abs(narrow / arrays["pred_hm"].flat[0] - 1) > 5e-5
 
 
 def test_denormals_are_below_the_normal_range():
