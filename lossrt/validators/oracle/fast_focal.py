@@ -1,30 +1,17 @@
 """CenterTrack's focal loss on heatmaps in float64.
 
-Source of the formula: `FastFocalLoss` and `_sigmoid` of CenterTrack (`src/lib/model/losses.py`, `src/lib/model/utils.py`).
+Source of the formula: `FastFocalLoss` of CenterTrack (`src/lib/model/losses.py`).
 """
 
-__all__ = ["CLAMP", "fast_focal"]
+__all__ = ["fast_focal"]
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.spec import Estimate
-
-CLAMP = 1e-4
-"""Upstream clamps the activated heatmap to [CLAMP, 1 − CLAMP]."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Heatmap:
-    """p, 1 − p and their logarithms, each [B, C, H, W] and each with its own full precision."""
-
-    p: NDArray[np.float64]
-    rest: NDArray[np.float64]
-    log_p: NDArray[np.float64]
-    log_rest: NDArray[np.float64]
+from lossrt.validators.oracle.heatmap import heatmap_of
 
 
 def fast_focal(
@@ -44,38 +31,26 @@ def fast_focal(
     Args:
         pred: Predicted heatmap, [B, C, H, W]: logits, or probabilities where `applied`.
         target: Target heatmap t, [B, C, H, W], in [0, 1].
-        ind: Pixel index of each slot, [B, M].
+        ind: Pixel index of each slot, [B, M]; of joints, M stands for 17·M.
         mask: 1 where a slot holds an object, [B, M]; it multiplies, so NaN passes through.
-        cat: Class of each slot, [B, M].
+        cat: Class of each slot, or its joint, [B, M].
         applied: The network has activated and clamped the heatmap; nothing is clamped here then.
 
     Returns:
         Scalar loss; terms: B·C·H·W + B·M.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        heat = _from_probabilities(pred) if applied else _from_logits(pred)
+        heat = heatmap_of(pred, applied=applied)
         weights = mask.astype(np.float64)
         negative = heat.log_rest * heat.p**2 * (1 - target.astype(np.float64)) ** 4
         positive = _at_slots(heat.log_p, ind, cat) * _at_slots(heat.rest, ind, cat) ** 2 * weights
         count = weights.sum()
-        divisor = np.float64(1) if count == 0 else count
-        # Upstream leaves `pos` out of the branch without objects.
-        total = negative.sum() if count == 0 else negative.sum() + positive.sum()
-        scale = (np.abs(negative).sum() + np.abs(positive).sum()) / np.abs(divisor)
-    return Estimate(value=np.asarray(-total / divisor), scale=np.asarray(scale), terms=pred.size + mask.size)
-
-
-def _from_logits(logits: NDArray[Any]) -> _Heatmap:
-    """Activate and clamp; log σ(x) = −log(1 + e⁻ˣ) and 1 − σ(x) = σ(−x) stay exact at any x."""
-    x = logits.astype(np.float64)
-    low, high = np.log(CLAMP), np.log1p(-CLAMP)
-    log_p, log_rest = (np.clip(-np.logaddexp(0, sign * x), low, high) for sign in (-1, 1))
-    return _Heatmap(p=np.exp(log_p), rest=np.exp(log_rest), log_p=log_p, log_rest=log_rest)
-
-
-def _from_probabilities(probabilities: NDArray[Any]) -> _Heatmap:
-    p = probabilities.astype(np.float64)
-    return _Heatmap(p=p, rest=1 - p, log_p=np.log(p), log_rest=np.log1p(-p))
+        if count == 0:
+            # Upstream leaves `pos` out of the branch without objects.
+            count, positive = np.float64(1), np.zeros_like(positive)
+        value = -(negative.sum() + positive.sum()) / count
+        scale = (np.abs(negative).sum() + np.abs(positive).sum()) / np.abs(count)
+    return Estimate(value=np.asarray(value), scale=np.asarray(scale), terms=pred.size + mask.size)
 
 
 def _at_slots(values: NDArray[np.float64], ind: NDArray[np.int64], cat: NDArray[np.int64]) -> NDArray[np.float64]:

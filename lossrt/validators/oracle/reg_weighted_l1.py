@@ -3,7 +3,7 @@
 Source of the formula: `RegWeightedL1Loss` of CenterTrack (`src/lib/model/losses.py`).
 """
 
-__all__ = ["EPSILON", "reg_weighted_l1"]
+__all__ = ["reg_weighted_l1"]
 
 from typing import Any
 
@@ -11,26 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.spec import Estimate
-from lossrt.validators.oracle.gather import gathered
-
-EPSILON = 1e-4
-"""What upstream adds to the number of masked elements."""
+from lossrt.validators.oracle.slots import EPSILON, slots_of
 
 
-def reg_weighted_l1(pred: NDArray[Any], target: NDArray[Any], mask: NDArray[Any], ind: NDArray[np.int64]) -> Estimate:
+def reg_weighted_l1(
+    pred: NDArray[Any], target: NDArray[Any], mask: NDArray[Any], ind: NDArray[np.int64], *, raw_depth: bool = False
+) -> Estimate:
     """Estimate Σ|pred·m − target·m| / (Σm + 1e-4), pred read at the indexed pixels.
 
     Args:
-        pred: Predicted map, [B, D, H, W], px.
-        target: Target of each slot, [B, M, D], px.
+        pred: Predicted map, [B, D, H, W], in the head's unit.
+        target: Target of each slot, [B, M, D], in the head's unit.
         mask: 1 where a slot's element counts, [B, M, D]; it multiplies, so NaN passes through.
-        ind: Pixel index of each slot, [B, M].
+        ind: Pixel index of each slot, [B, M]; of joints, M stands for 17·M.
+        raw_depth: The prediction is the logit of a depth.
 
     Returns:
-        Scalar loss in px, exactly 0 when the mask is empty; terms: B·M·D.
+        Scalar loss in the head's unit, exactly 0 when the mask is empty; terms: B·M·D.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        weights = mask.astype(np.float64)
-        terms = np.abs(gathered(pred, ind) * weights - target.astype(np.float64) * weights)
-        value = np.asarray(terms.sum() / (weights.sum() + EPSILON))
-    return Estimate(value=value, scale=np.abs(value), terms=mask.size)
+        slots = slots_of(pred, target, mask, ind, raw_depth=raw_depth)
+        divisor = slots.mask.sum() + EPSILON
+        value, scale = slots.distance.sum() / divisor, slots.rounding.sum() / divisor
+    return Estimate(value=np.asarray(value), scale=np.asarray(np.abs(scale)), terms=slots.mask.size)

@@ -3,16 +3,14 @@
 __all__ = ["ORACLES", "Oracle"]
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from numpy.typing import NDArray
-
-from lossrt.recipe import Recipe
+from lossrt.errors import InputError
+from lossrt.recipe import LossKind, Recipe, prediction_name
 from lossrt.spec import Estimate
 from lossrt.validators.oracle.gather import gather_feat
-from lossrt.validators.oracle.generic import generic_loss, head_loss
+from lossrt.validators.oracle.generic import generic_loss
+from lossrt.validators.oracle.heads import HEAD_LOSSES, Arrays, channel_losses, head_loss
 
-Arrays = Mapping[str, NDArray[Any]]
 Oracle = Callable[[Recipe, Arrays], dict[str, Estimate]]
 
 
@@ -20,18 +18,36 @@ def _gather_feat(_: Recipe, arrays: Arrays) -> dict[str, Estimate]:
     return {"gathered": gather_feat(arrays["feat"], arrays["ind"])}
 
 
-def _fast_focal(recipe: Recipe, arrays: Arrays) -> dict[str, Estimate]:
-    return {"loss": head_loss(recipe, "hm", arrays["pred_hm"], arrays)}
+def _single(kind: LossKind) -> Oracle:
+    """Return the oracle of the graph that holds one loss: that of the recipe's head for it."""
+
+    def compute(recipe: Recipe, arrays: Arrays) -> dict[str, Estimate]:
+        head = _subject(recipe, kind)
+        pred = arrays[prediction_name(head)]
+        vector = {"loss_dims": channel_losses(head, pred, arrays)} if kind == "code_weighted_l1" else {}
+        return {"loss": head_loss(recipe, head, pred, arrays)} | vector
+
+    return compute
 
 
-def _reg_weighted_l1(recipe: Recipe, arrays: Arrays) -> dict[str, Estimate]:
-    return {"loss": head_loss(recipe, "reg", arrays["pred_reg"], arrays)}
+def _subject(recipe: Recipe, kind: LossKind) -> str:
+    """Return the head that a single-loss graph computes: the first with that loss, `reg` before all others.
+
+    Raises:
+        InputError: The recipe trains no head with that loss.
+    """
+    heads = [head for head in recipe.active_heads if recipe.loss_kind(head) == kind]
+    if not heads:
+        raise InputError(
+            f"graph '{kind}': recipe '{recipe.name}' trains no head with this loss; "
+            f"its losses are {', '.join(sorted({recipe.loss_kind(head) for head in recipe.active_heads}))}"
+        )
+    return "reg" if kind == "reg_weighted_l1" and "reg" in heads else heads[0]
 
 
-ORACLES: dict[str, Oracle] = {
+ORACLES: Mapping[str, Oracle] = {
     "gather_feat": _gather_feat,
-    "fast_focal": _fast_focal,
-    "reg_weighted_l1": _reg_weighted_l1,
+    **{kind: _single(kind) for kind in HEAD_LOSSES},
     "generic_loss": generic_loss,
 }
 """By graph name: the recipe and the inputs as deployed, in; an estimate of every output, out.
