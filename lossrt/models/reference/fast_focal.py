@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from lossrt.models.reference.gather import transpose_and_gather_feat
+
 
 def activate(logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
     """Sigmoid, then clamp to [1e-4, 1 − 1e-4]. Upstream overwrites the logits; here the caller's stay."""
@@ -36,10 +38,7 @@ class FastFocalLoss(nn.Module):
             cat: Class of each slot.
         """
         neg_loss = (torch.log(1 - out) * torch.pow(out, 2) * torch.pow(1 - target, 4)).sum()
-        channels = out.size(1)
-        pixels = out.permute(0, 2, 3, 1).contiguous().view(out.size(0), -1, channels)
-        at_objects = pixels.gather(1, ind.unsqueeze(2).expand(-1, -1, channels))
-        pos_pred = at_objects.gather(2, cat.unsqueeze(2))
+        pos_pred = transpose_and_gather_feat(out, ind).gather(2, cat.unsqueeze(2))
         pos_loss = (torch.log(pos_pred) * torch.pow(1 - pos_pred, 2) * mask.unsqueeze(2)).sum()
         num_pos = mask.sum()
         if num_pos == 0:

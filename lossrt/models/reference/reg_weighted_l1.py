@@ -9,6 +9,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lossrt.models.reference.gather import transpose_and_gather_feat
+
 
 class RegWeightedL1Loss(nn.Module):
     """Masked L1 distance over the gathered pixels, divided by the number of masked-in elements."""
@@ -21,7 +23,5 @@ class RegWeightedL1Loss(nn.Module):
         target: Float[Tensor, "B M D"],
     ) -> Float[Tensor, ""]:
         """Return Σ|output·mask − target·mask| / (Σmask + 1e-4), in the unit of the head."""
-        batch, channels = output.shape[:2]
-        pixels = output.permute(0, 2, 3, 1).contiguous().view(batch, -1, channels)
-        pred = pixels.gather(1, ind.unsqueeze(2).expand(-1, -1, channels))
+        pred = transpose_and_gather_feat(output, ind)
         return functional.l1_loss(pred * mask, target * mask, reduction="sum") / (mask.sum() + 1e-4)
