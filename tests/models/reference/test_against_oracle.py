@@ -1,0 +1,75 @@
+"""Two forms of every loss that share no code, PyTorch's and numpy's, on the same arrays in float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from lossrt.models.reference.wire import REFERENCES
+from lossrt.recipe import Recipe
+from lossrt.validators.oracle.table import ORACLES
+from tests.models.samples import tensors_of
+from tests.validators.batches import FAMILY, random_batch
+
+OBJECTS = pytest.mark.parametrize("objects", [0.0, 0.3, 1.0], ids=["empty", "some", "all-slots"])
+recipes = pytest.mark.parametrize("recipe", FAMILY.values(), ids=FAMILY)
+
+
+def graphs_of(recipe: Recipe) -> list[str]:
+    return [*dict.fromkeys(recipe.loss_kind(head) for head in recipe.active_heads), "generic_loss"]
+
+
+def assert_same(recipe: Recipe, arrays: dict[str, np.ndarray], graph: str, rel: float = 1e-11) -> None:
+    expected = REFERENCES[graph](recipe, tensors_of(arrays, torch.float64))
+    found = ORACLES[graph](recipe, arrays)
+    assert list(found) == list(expected)
+    for name, estimate in found.items():
+        assert estimate.value.shape == estimate.scale.shape == tuple(expected[name].shape), name
+        # Where terms cancel, either form is off by its scale, not by its value.
+        atol = rel * float(np.nan_to_num(estimate.scale).max(initial=0.0))
+        np.testing.assert_allclose(expected[name].numpy(), estimate.value, rtol=rel, atol=atol, err_msg=name)
+
+
+def test_the_tables_hold_the_same_graphs_and_the_samples_every_loss() -> None:
+    assert set(ORACLES) == set(REFERENCES)
+    assert {graph for recipe in FAMILY.values() for graph in graphs_of(recipe)} | {"gather_feat"} == set(ORACLES)
+
+
+@recipes
+@OBJECTS
+def test_same_values_over_seeds(recipe: Recipe, objects: float) -> None:
+    for seed in range(5):
+        arrays = random_batch(recipe, seed, objects=objects)
+        for graph in graphs_of(recipe):
+            assert_same(recipe, arrays, graph)
+
+
+@recipes
+def test_same_values_far_out(recipe: Recipe) -> None:
+    # Upstream's 1 − σ(x) loses what lies below the clamp's own ulp: 1e-16 of 1e-4.
+    for seed in range(3):
+        assert_same(recipe, random_batch(recipe, seed, spread=40.0), "generic_loss", rel=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf], ids=["nan", "inf", "minus-inf"])
+@recipes
+def test_non_finite_predictions_come_out_alike(recipe: Recipe, bad: float) -> None:
+    for seed, head in enumerate(recipe.active_heads):
+        if recipe.is_applied(head) and abs(bad) == np.inf:
+            continue
+        arrays = random_batch(recipe, seed)
+        rng = np.random.default_rng(seed)
+        pred = arrays[f"pred_{head}"]
+        pred[rng.random(pred.shape) < 0.02] = bad
+        assert_same(recipe, arrays, "generic_loss", rel=1e-9)
+
+
+@recipes
+def test_non_finite_targets_come_out_alike(recipe: Recipe) -> None:
+    for seed, head in enumerate(recipe.active_heads):
+        if head == "id":
+            continue
+        for bad in (np.nan, np.inf):
+            arrays = random_batch(recipe, seed)
+            target = arrays["rotres" if head == "rot" else head]
+            target[np.random.default_rng(seed).random(target.shape) < 0.05] = bad
+            assert_same(recipe, arrays, "generic_loss")
