@@ -119,7 +119,8 @@ class Manifest(BaseModel):
 
     Attributes:
         schema_version: Version of this layout.
-        recipe: The recipe, whole.
+        name: Name of the recipe, or of a user's graph.
+        recipe: The recipe, whole; None for a user's graph.
         target: The platform that the graphs were exported for.
         gather: How the gather is written: `function`, `inline` or `flat`; `function, inlined` where the platform has no functions.
         dynamic: Named dimensions left open.
@@ -133,7 +134,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    recipe: Recipe
+    name: str
+    recipe: Recipe | None
     target: str
     gather: str
     dynamic: tuple[str, ...]

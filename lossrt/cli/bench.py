@@ -32,6 +32,7 @@ def bench(
     from lossrt.device.bench import bench as run_rounds
 
     opened = open_bundle(bundle)
+    opened.entry(GRAPH)
     case = Case.load(opened.case_path(GRAPH, "fp32", "nominal"))
     with console.progress_bar("bench") as progress:
         progress("compiling contenders", 0, 1)
@@ -53,10 +54,11 @@ def _contenders(bundle: "Bundle", arrays: dict[str, Any], threads: int) -> dict[
         OURS: OrtSession(bundle.graph_path(GRAPH, "fp32"), threads=threads).bound(arrays),
         "upstream exported": OrtSession(bundle.baseline_path("fp32"), threads=threads).bound(arrays),
     }
-    if importlib.util.find_spec("torch"):
+    recipe = bundle.manifest.recipe
+    if recipe is not None and importlib.util.find_spec("torch"):
         from lossrt.models.contenders import pytorch_calls
 
-        calls |= pytorch_calls(GRAPH, bundle.manifest.recipe, arrays, threads=threads)
+        calls |= pytorch_calls(GRAPH, recipe, arrays, threads=threads)
     return calls
 
 

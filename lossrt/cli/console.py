@@ -1,6 +1,6 @@
 """What people see: progress on standard error, results on standard output."""
 
-__all__ = ["progress_bar", "say", "show_json", "warn"]
+__all__ = ["note", "progress_bar", "say", "show_json", "warn"]
 
 import json
 import sys
@@ -26,6 +26,11 @@ def progress_bar(title: str) -> Iterator[Step]:
 def say(message: str) -> None:
     """Print a result."""
     print(message)
+
+
+def note(message: str) -> None:
+    """Print what is not a result on standard error."""
+    print(message, file=sys.stderr)
 
 
 def warn(message: str) -> None:

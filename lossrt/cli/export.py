@@ -11,11 +11,15 @@ from lossrt.cli import console
 from lossrt.cli.options import JsonOption, RecipeOption, SeedOption, names
 
 if TYPE_CHECKING:
+    from lossrt.bundle import Bundle
     from lossrt.export.cases import CaseSource
     from lossrt.recipe import Recipe
 
 
 def export(
+    graph: Annotated[
+        str | None, typer.Argument(help="A recipe, or a loss of your own.", metavar="[RECIPE|FILE.py:CLASS]")
+    ] = None,
     recipe: RecipeOption = "mot17",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder of the bundle; build/RECIPE without it.")
@@ -38,37 +42,53 @@ def export(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Export every graph of a recipe with its golden cases. Neither compiles nor judges."""
-    from lossrt.recipe import load_recipe
-
-    loaded = load_recipe(recipe, **({} if batch is None else {"batch": batch}))
-    source = _source(loaded, annotations, heads, seed)
+    """Export every graph of a recipe, or a loss of your own, with its golden cases. Neither compiles nor judges."""
     with console.progress_bar("export") as progress:
         progress("loading PyTorch", 0, 1)
-        from lossrt.export.bundle_from_recipe import bundle_from_recipe
         from lossrt.export.onnx_from_graph import ExportOptions
-        from lossrt.validators.oracle.table import ORACLES
 
         options = ExportOptions(target, gather, () if static else names(dynamic))
-        place = out or Path("build") / loaded.name
-        bundle = bundle_from_recipe(
-            loaded,
-            place,
-            oracles=ORACLES,
-            source=source,
-            options=options,
-            precisions=names(precision),
-            progress=progress,
-        )
+        if graph is not None and ".py" in graph:
+            from lossrt.export.bundle_from_module import bundle_from_module
+            from lossrt.export.user_graph import load_user_graph
+
+            user = load_user_graph(graph)
+            bundle = bundle_from_module(
+                user,
+                out or Path("build") / user.spec.name,
+                seed=seed,
+                options=options,
+                precisions=names(precision),
+                progress=progress,
+            )
+        else:
+            from lossrt.export.bundle_from_recipe import bundle_from_recipe
+            from lossrt.recipe import load_recipe
+            from lossrt.validators.oracle.table import ORACLES
+
+            loaded = load_recipe(graph or recipe, **({} if batch is None else {"batch": batch}))
+            bundle = bundle_from_recipe(
+                loaded,
+                out or Path("build") / loaded.name,
+                oracles=ORACLES,
+                source=_source(loaded, annotations, heads, seed),
+                options=options,
+                precisions=names(precision),
+                progress=progress,
+            )
+    _show(bundle, as_json=as_json)
+
+
+def _show(bundle: "Bundle", *, as_json: bool) -> None:
     manifest = bundle.manifest
     if as_json:
-        console.show_json({"bundle": str(place), "bundle_id": bundle.bundle_id, "graphs": list(manifest.graphs)})
+        console.show_json({"bundle": str(bundle.root), "bundle_id": bundle.bundle_id, "graphs": list(manifest.graphs)})
         return
     for name, entry in manifest.graphs.items():
         cases = sum(len(group) for group in entry.cases.values())
         console.say(f"{name}: {', '.join(entry.precisions)}, {cases} cases")
     console.say(f"gather: {manifest.gather}; target: {manifest.target}; nominal case: {manifest.annotations}")
-    console.say(f"wrote {place} (bundle {bundle.bundle_id[:12]})")
+    console.say(f"wrote {bundle.root} (bundle {bundle.bundle_id[:12]})")
 
 
 def _source(recipe: "Recipe", annotations: Path | None, heads: Path | None, seed: int) -> "CaseSource":
@@ -87,7 +107,7 @@ def _source(recipe: "Recipe", annotations: Path | None, heads: Path | None, seed
     pairs = frame_pairs(sequences)
     for frames in sequences:
         total = frames.total
-        console.say(
+        console.note(
             f"{frames.name}: {len(frames.frames)} frames, {total.rows} rows, {total.considered} considered, {total.kept} kept"
         )
     for entry in encode_batch(pairs[: recipe.batch], recipe).dropped:

@@ -60,9 +60,11 @@ class _Plan:
     def dims(self, bundle: Bundle) -> str:
         if self.fixed:
             return ", ".join(f"{name}={size}" for name, size in self.fixed.items())
-        ranges = _profile(bundle)
+        ranges = _profile(bundle, self.graph)
         if not ranges:
-            return f"B={bundle.manifest.recipe.batch}"
+            return ", ".join(
+                f"{name}={size}" for name, size in bundle.entry(self.graph).spec.sizes.items() if name == "B"
+            )
         return ", ".join(f"{name}={span.minimum}..{span.maximum}" for name, span in ranges.items())
 
 
@@ -104,7 +106,7 @@ def build_engines(
             variant=plan.variant,
             backend=backend,
             compute_capability=capability,
-            profile={} if plan.fixed else _profile(bundle),
+            profile={} if plan.fixed else _profile(bundle, plan.graph),
             workspace_bytes=chosen.workspace_bytes,
         )
         notes.append(EngineNote(record, plan.dims(bundle)))
@@ -124,18 +126,17 @@ def engine_notes(bundle: Bundle) -> list[EngineNote]:
 
 
 def _plans(bundle: Bundle) -> Iterator[_Plan]:
-    recipe, opened = bundle.manifest.recipe, bundle.manifest.dynamic
     for graph, entry in bundle.manifest.graphs.items():
         for precision in entry.precisions:
             yield _Plan(graph, precision, {})
-            if graph == FIXED and tuple(opened) == ("B",):
-                for batch in sorted({1, recipe.batch}):
+            if graph == FIXED and bundle.manifest.dynamic == ("B",):
+                for batch in sorted({1, entry.spec.sizes["B"]}):
                     yield _Plan(graph, precision, {"B": batch})
 
 
-def _profile(bundle: Bundle) -> dict[str, ProfileRange]:
-    """One to the recipe's size for the batch and the slots; the map from half to twice its size."""
-    sizes = bundle.manifest.recipe.sizes
+def _profile(bundle: Bundle, graph: str) -> dict[str, ProfileRange]:
+    """One to the graph's own size for the batch and the slots; the map from half to twice its size."""
+    sizes = bundle.entry(graph).spec.sizes
     ranges = {}
     for dim in bundle.manifest.dynamic:
         size = sizes[dim]
@@ -167,6 +168,6 @@ def open_graph(bundle: Bundle, path: Path, *, backend: str) -> TensorRTSession:
     graph, precision = path.name.removesuffix(".onnx").rsplit(".", 1)
     folder = bundle.root / "engines"
     record = build_engine(
-        path, out_dir=folder, graph=graph, precision=precision, backend=backend, profile=_profile(bundle)
+        path, out_dir=folder, graph=graph, precision=precision, backend=backend, profile=_profile(bundle, graph)
     )
     return open_engine(folder / record.identity.file)

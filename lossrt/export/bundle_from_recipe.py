@@ -1,28 +1,25 @@
 """A recipe → a bundle: every graph exported and gated, every golden case with PyTorch's result and the oracle's."""
 
-__all__ = ["Oracle", "Progress", "bundle_from_recipe"]
+__all__ = ["Oracle", "bundle_from_recipe"]
 
-import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import onnx
 
 from lossrt.bundle import Bundle, GraphEntry, Manifest, write_bundle
-from lossrt.errors import InputError, nearest
 from lossrt.export.cases import CASES, Arrays, CaseSource, case_arrays
-from lossrt.export.gates import check_model, exempt_inputs
-from lossrt.export.golden import MAP_TYPES, Oracle, golden_case
+from lossrt.export.golden import Judges, checked_precisions
+from lossrt.export.graph_files import GraphFiles, Progress, tool_versions, write_graph
 from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_graph, onnx_from_module
 from lossrt.models import GRAPHS, Graph, generic, graph_names
 from lossrt.models.upstream import UpstreamLoss
-from lossrt.passes.precision import cast_maps, map_names
 from lossrt.recipe import Recipe
-from lossrt.spec import GraphSpec, check_arrays
+from lossrt.spec import Estimate, GraphSpec
 
-Progress = Callable[[str, int, int], None]
-TOOLS = ("lossrt", "torch", "onnx", "onnxscript", "numpy")
+Oracle = Callable[[Recipe, Arrays], Mapping[str, Estimate]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +63,8 @@ def bundle_from_recipe(
         StorageError: The disk refused.
     """
     chosen = options or ExportOptions()
-    job = _Job(recipe, chosen, source, oracles, _checked_precisions(precisions, chosen), progress)
+    job = _Job(recipe, chosen, source, oracles, checked_precisions(precisions, chosen), progress)
     return write_bundle(out, lambda folder: _fill(folder, job))
-
-
-def _checked_precisions(precisions: Sequence[str], options: ExportOptions) -> tuple[str, ...]:
-    """Return the precisions once each, in the order fp32, fp16, bf16."""
-    for precision in precisions:
-        if precision not in MAP_TYPES:
-            raise InputError(f"precision '{precision}': unknown; {nearest(precision, MAP_TYPES)}")
-    if "bf16" in precisions and not options.platform.bfloat16:
-        raise InputError(
-            f"precision 'bf16': target '{options.target}' ({options.platform.runtime}) takes no bfloat16; use fp32 or fp16"
-        )
-    if not precisions:
-        raise InputError(f"precision: expected at least one of {', '.join(MAP_TYPES)}, got none")
-    return tuple(precision for precision in MAP_TYPES if precision in precisions)
 
 
 def _fill(folder: Path, job: _Job) -> Manifest:
@@ -103,6 +86,7 @@ def _fill(folder: Path, job: _Job) -> Manifest:
     onnx.save(baseline, folder / "baselines" / "upstream.fp32.onnx")
     job.progress("done", 1, 1)
     return Manifest(
+        name=job.recipe.name,
         recipe=job.recipe,
         target=job.options.target,
         gather=job.options.gather_written,
@@ -110,7 +94,7 @@ def _fill(folder: Path, job: _Job) -> Manifest:
         annotations=job.source.name,
         seed=job.source.seed,
         graphs=entries,
-        tools={tool: importlib.metadata.version(tool) for tool in TOOLS},
+        tools=tool_versions(),
     )
 
 
@@ -121,24 +105,19 @@ def _images(case: str, graph: str, job: _Job) -> int:
 
 def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arrays], job: _Job) -> GraphEntry:
     spec = graph.spec(job.recipe)
-    model = onnx_from_graph(graph, job.recipe, options=job.options)
-    feeds = _inputs(graph, spec, cases["duplicates"], job, images=_images("duplicates", name, job))
-    check_model(model, spec, constants=graph.constants(job.recipe), feeds=feeds)
-    kept = {case: arrays for case, arrays in cases.items() if CASES[case].concerns(name)}
-    for precision in job.precisions:
-        variant = model if precision == "fp32" else cast_maps(model, map_names(spec), to=precision)
-        onnx.checker.check_model(variant, full_check=True)
-        onnx.save(variant, folder / "graphs" / f"{name}.{precision}.onnx")
-    for case, arrays in kept.items():
-        inputs = _inputs(graph, spec, arrays, job, images=_images(case, name, job))
-        check_arrays(spec, inputs)
-        for precision in job.precisions:
-            golden = golden_case(
-                case, graph, inputs, recipe=job.recipe, spec=spec, oracle=job.oracles[name], precision=precision
-            )
-            golden.save(folder / "cases" / f"{name}.{precision}" / f"{case}.safetensors")
-    names = dict.fromkeys(job.precisions, tuple(kept))
-    return GraphEntry(spec=spec, precisions=job.precisions, cases=names, exempt=exempt_inputs(spec))
+    files = GraphFiles(
+        spec=spec,
+        model=onnx_from_graph(graph, job.recipe, options=job.options),
+        constants=graph.constants(job.recipe),
+        cases={
+            case: _inputs(graph, spec, arrays, job, images=_images(case, name, job))
+            for case, arrays in cases.items()
+            if CASES[case].concerns(name)
+        },
+        perturbed="duplicates",
+        judges=Judges(partial(graph.reference, job.recipe), partial(job.oracles[name], job.recipe)),
+    )
+    return write_graph(folder, files, precisions=job.precisions)
 
 
 def _inputs(graph: Graph, spec: GraphSpec, arrays: Arrays, job: _Job, *, images: int) -> Arrays:

@@ -1,23 +1,26 @@
-"""One golden case: inputs as deployed, PyTorch's result on them, and the oracle's."""
+"""Golden cases in every precision: inputs as deployed, PyTorch's result on them, and the oracle's."""
 
-__all__ = ["MAP_TYPES", "Oracle", "deployed", "golden_case"]
+__all__ = ["MAP_TYPES", "Judges", "golden_case", "checked_precisions"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
+from onnx import helper
+from torch import Tensor
 
 from lossrt.bundle import Case
-from lossrt.models import Graph
+from lossrt.errors import InputError, nearest
+from lossrt.export.onnx_from_graph import ExportOptions
 from lossrt.passes.precision import map_names
-from lossrt.recipe import Recipe
 from lossrt.spec import Estimate, GraphSpec
 
 Arrays = Mapping[str, NDArray[Any]]
-Oracle = Callable[[Recipe, Arrays], dict[str, Estimate]]
 MAP_TYPES: dict[str, np.dtype[Any]] = {
     "fp32": np.dtype(np.float32),
     "fp16": np.dtype(np.float16),
@@ -26,42 +29,65 @@ MAP_TYPES: dict[str, np.dtype[Any]] = {
 """Type of the maps by the name of the precision."""
 
 
-def deployed(inputs: Arrays, spec: GraphSpec, precision: str) -> dict[str, NDArray[Any]]:
-    """Return the inputs with their maps in a precision's type, everything else as it is."""
-    maps = map_names(spec)
-    with np.errstate(over="ignore"):
-        return {name: array.astype(MAP_TYPES[precision]) if name in maps else array for name, array in inputs.items()}
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """What a graph's results are held against.
+
+    Attributes:
+        reference: PyTorch's form on named tensors, in fp32.
+        oracle: The float64 oracle on the arrays as deployed.
+    """
+
+    reference: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+    oracle: Callable[[Arrays], Mapping[str, Estimate]]
+
+
+def checked_precisions(precisions: Sequence[str], options: ExportOptions) -> tuple[str, ...]:
+    """Return the precisions once each, in the order fp32, fp16, bf16.
+
+    Raises:
+        InputError: One is unknown or not to be had on the target, or there is none.
+    """
+    for precision in precisions:
+        if precision not in MAP_TYPES:
+            raise InputError(f"precision '{precision}': unknown; {nearest(precision, MAP_TYPES)}")
+    if "bf16" in precisions and not options.platform.bfloat16:
+        raise InputError(
+            f"precision 'bf16': target '{options.target}' ({options.platform.runtime}) takes no bfloat16; use fp32 or fp16"
+        )
+    if not precisions:
+        raise InputError(f"precision: expected at least one of {', '.join(MAP_TYPES)}, got none")
+    return tuple(precision for precision in MAP_TYPES if precision in precisions)
 
 
 def golden_case(
-    name: str, graph: Graph, inputs: Arrays, *, recipe: Recipe, spec: GraphSpec, oracle: Oracle, precision: str
+    name: str, inputs: Arrays, *, spec: GraphSpec, judges: Judges, precision: str, model: onnx.ModelProto
 ) -> Case:
     """Compute a case's results on the inputs as deployed: PyTorch's in fp32, the oracle's in float64.
 
     Args:
         name: Case name.
-        graph: The graph.
-        inputs: Its inputs in float32 and int64.
-        recipe: The recipe.
+        inputs: The graph's inputs, floats in float32.
         spec: The graph's signature.
-        oracle: The graph's oracle.
+        judges: Its reference and its oracle.
         precision: Type of the maps: `fp32`, `fp16` or `bf16`.
+        model: The graph in that precision; it tells the outputs' types.
     """
-    given = deployed(inputs, spec, precision)
-    widened = {key: array if array.dtype.kind == "i" else array.astype(np.float32) for key, array in given.items()}
+    maps = map_names(spec)
+    with np.errstate(over="ignore"):
+        given = {key: array.astype(MAP_TYPES[precision]) if key in maps else array for key, array in inputs.items()}
+    widened = {key: given[key].astype(np.float32) if key in maps else given[key] for key in given}
     with torch.no_grad():
-        reference = graph.reference(recipe, {key: torch.from_numpy(array) for key, array in widened.items()})
-    estimates = oracle(recipe, given)
+        reference = judges.reference({key: torch.from_numpy(array) for key, array in widened.items()})
+    estimates = judges.oracle(given)
+    types = {
+        value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in model.graph.output
+    }
     return Case(
         name=name,
         input=given,
-        reference={output: _as_deployed(value.numpy(), spec, precision) for output, value in reference.items()},
+        reference={output: value.numpy().astype(types[output]) for output, value in reference.items()},
         oracle={output: estimate.value for output, estimate in estimates.items()},
         scale={output: estimate.scale for output, estimate in estimates.items()},
         terms={output: np.array(estimate.terms, dtype=np.int64) for output, estimate in estimates.items()},
     )
-
-
-def _as_deployed(value: NDArray[Any], spec: GraphSpec, precision: str) -> NDArray[Any]:
-    """A gathered map comes out in the map's type; losses are fp32 in every precision."""
-    return value.astype(MAP_TYPES[precision]) if spec.name == "gather_feat" else value

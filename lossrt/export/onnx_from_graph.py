@@ -118,7 +118,7 @@ def example_tensors(spec: GraphSpec) -> dict[str, Tensor]:
 
 
 def _export(module: nn.Module, spec: GraphSpec, options: ExportOptions) -> Any:
-    dims = {name: torch.export.Dim(name, min=1) for name in sorted(options.open_dims)}
+    dims = {name: torch.export.Dim(name, min=1) for name in sorted(options.open_dims & set(spec.sizes))}
     shapes = {t.name: {i: dims[d] for i, d in enumerate(t.dims) if d in dims} for t in spec.inputs}
     with warnings.catch_warnings(), _quiet("torch.onnx"), gather_op() as operator:
         # The exporter warns of its own deprecations; none concerns the graph, and the gates check what came out.

@@ -77,7 +77,7 @@ def validate(
     done = 0
     for graph, precision in plan:
         spec = bundle.entry(graph).spec
-        about = {"recipe": bundle.manifest.recipe.name, "graph": graph, "precision": precision}
+        about = {"recipe": bundle.manifest.name, "graph": graph, "precision": precision}
         with open_session(model or bundle.graph_path(graph, precision)) as session:
             _check_outputs(spec, session, model)
             about |= {"backend": session.backend, "arch": session.device}

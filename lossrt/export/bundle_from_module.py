@@ -1,0 +1,78 @@
+"""A user's own loss → a bundle: what ours get, theirs get too."""
+
+__all__ = ["bundle_from_module"]
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lossrt.bundle import Bundle, Manifest, write_bundle
+from lossrt.export.golden import Judges, checked_precisions
+from lossrt.export.graph_files import GraphFiles, Progress, tool_versions, write_graph
+from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_module
+from lossrt.export.random_inputs import RANDOM_CASES, random_case
+from lossrt.export.user_graph import UserGraph
+
+
+def bundle_from_module(
+    graph: UserGraph,
+    out: Path,
+    *,
+    seed: int = 0,
+    options: ExportOptions | None = None,
+    precisions: Sequence[str] = ("fp32",),
+    progress: Progress = lambda _what, _done, _total: None,
+) -> Bundle:
+    """Export a user's loss: `lossrt export my_losses.py:MyGraph`.
+
+    Args:
+        graph: The loss, from `lossrt.export.user_graph.load_user_graph`.
+        out: The bundle's folder; an older bundle there is replaced whole, or stays whole when anything fails.
+        seed: Seed of the cases, which are drawn from the value ranges of its SPEC.
+        options: Target, gather form and open dimensions; those that the SPEC does not name stay out.
+        precisions: Types of the maps.
+        progress: Called with what is being done, steps done and steps in all.
+
+    Raises:
+        InputError: `out` holds something else, or a precision is unknown or not to be had on the target.
+        GateError: The exported graph fails a gate.
+        StorageError: The disk refused.
+    """
+    chosen = options or ExportOptions()
+    types = checked_precisions(precisions, chosen)
+    whole = graph.spec.sizes.get("B", 1)
+    opened = "B" in chosen.open_dims
+
+    def fill(folder: Path) -> Manifest:
+        for name in ("graphs", "baselines", "cases"):
+            (folder / name).mkdir()
+        progress("cases", 0, 2)
+        batches = {"nominal": whole, "single": 1 if opened else whole}
+        small = min(2, whole) if opened else whole
+        cases = {
+            name: random_case(name, graph.spec, batch=batches.get(name, small), seed=seed) for name in RANDOM_CASES
+        }
+        progress(f"graph {graph.spec.name}", 1, 2)
+        files = GraphFiles(
+            spec=graph.spec,
+            model=onnx_from_module(graph.module, graph.spec, options=chosen),
+            constants=graph.constants,
+            cases=cases,
+            perturbed="nominal",
+            judges=Judges(graph.module, graph.oracle),
+            oracle="float64" if graph.own_oracle else "self",
+        )
+        entry = write_graph(folder, files, precisions=types)
+        progress("done", 2, 2)
+        return Manifest(
+            name=graph.spec.name,
+            recipe=None,
+            target=chosen.target,
+            gather=chosen.gather_written,
+            dynamic=tuple(sorted(chosen.open_dims & set(graph.spec.sizes))),
+            annotations="value ranges of the SPEC",
+            seed=seed,
+            graphs={graph.spec.name: entry},
+            tools=tool_versions(),
+        )
+
+    return write_bundle(out, fill)

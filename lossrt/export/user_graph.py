@@ -1,0 +1,139 @@
+"""A user's own loss, loaded from a Python file: `my_losses.py:MyGraph`."""
+
+__all__ = ["UserGraph", "load_user_graph"]
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lossrt.errors import InputError
+from lossrt.export.random_inputs import random_case
+from lossrt.spec import Estimate, GraphSpec, resolved_shape
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class UserGraph:
+    """A loss that is not ours.
+
+    Attributes:
+        spec: Its signature, the class's `SPEC`.
+        module: The class, instantiated; takes and returns named tensors.
+        oracle: Its float64 oracle; its own float64 run where the class has none.
+        own_oracle: True where the class brings an `oracle`.
+        constants: Epsilons that must survive the export, the class's `CONSTANTS`.
+    """
+
+    spec: GraphSpec
+    module: nn.Module
+    oracle: Callable[[Arrays], dict[str, Estimate]]
+    own_oracle: bool
+    constants: tuple[float, ...]
+
+
+def load_user_graph(place: str) -> UserGraph:
+    """Load a class from a Python file and check that it keeps its own SPEC. Runs the file.
+
+    Args:
+        place: `FILE.py:CLASS`. The class is an `nn.Module` that needs no arguments, with a `SPEC`, and optionally a
+            static `oracle(arrays) -> {output: Estimate}` and `CONSTANTS`.
+
+    Raises:
+        InputError: The file or the class is missing or fails, or the module's outputs are not those of its SPEC.
+    """
+    file, _, name = place.rpartition(":")
+    cls = _class(Path(file), name, place)
+    spec = getattr(cls, "SPEC", None)
+    if not isinstance(spec, GraphSpec):
+        raise InputError(
+            f"{place}: expected a class attribute SPEC of type lossrt.spec.GraphSpec, got {type(spec).__name__}"
+        )
+    try:
+        module = cls()
+    except Exception as error:
+        raise InputError(f"{place}: expected a class that needs no arguments, got: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise InputError(f"{place}: expected a torch.nn.Module, got {type(module).__name__}")
+    _check_outputs(place, module, spec)
+    oracle = getattr(cls, "oracle", None)
+    return UserGraph(
+        spec=spec,
+        module=module,
+        oracle=oracle or (lambda arrays: _own_run(module, spec, arrays)),
+        own_oracle=oracle is not None,
+        constants=tuple(getattr(cls, "CONSTANTS", ())),
+    )
+
+
+def _class(file: Path, name: str, place: str) -> Any:
+    if file.suffix != ".py" or not name.isidentifier():
+        raise InputError(f"graph '{place}': expected FILE.py:CLASS, for example my_losses.py:MyGraph")
+    if not file.is_file():
+        raise InputError(f"graph '{place}': expected a Python file at '{file}', got none; check the path")
+    loader = importlib.util.spec_from_file_location(f"lossrt_user_{file.stem}", file)
+    assert loader is not None
+    assert loader.loader is not None
+    module = importlib.util.module_from_spec(loader)
+    sys.modules[loader.name] = module  # dataclasses and pickling of annotations look a class's module up
+    try:
+        loader.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"graph '{place}': {file} fails when it is run: {type(error).__name__}: {error}") from error
+    found = getattr(module, name, None)
+    if not isinstance(found, type):
+        known = sorted(key for key, value in vars(module).items() if isinstance(value, type) and hasattr(value, "SPEC"))
+        raise InputError(
+            f"graph '{place}': no class '{name}' in {file}; classes with a SPEC: {', '.join(known) or 'none'}"
+        )
+    return found
+
+
+def _check_outputs(place: str, module: nn.Module, spec: GraphSpec) -> None:
+    batch = spec.sizes.get("B", 1)
+    arrays = random_case("nominal", spec, batch=batch, seed=0)
+    try:
+        with torch.no_grad():
+            outputs = module({key: torch.from_numpy(array) for key, array in arrays.items()})
+    except Exception as error:
+        raise InputError(f"{place}: forward fails on inputs of its SPEC: {type(error).__name__}: {error}") from error
+    expected = {output.name: resolved_shape(output.dims, spec.sizes) for output in spec.outputs}
+    if not isinstance(outputs, Mapping) or list(outputs) != list(expected):
+        got = list(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
+        raise InputError(
+            f"{place}: expected forward to return {list(expected)} as its SPEC says, in that order, got {got}"
+        )
+    for key, shape in expected.items():
+        if tuple(outputs[key].shape) != shape:
+            raise InputError(
+                f"{place}: output '{key}': expected shape {shape} as its SPEC says, got {tuple(outputs[key].shape)}"
+            )
+
+
+def _own_run(module: nn.Module, spec: GraphSpec, arrays: Arrays) -> dict[str, Estimate]:
+    """Run the module itself in float64: it shows what fp32 and the export cost, not whether the formula is right."""
+    tensors = {key: _widened(array) for key, array in arrays.items()}
+    with torch.no_grad():
+        outputs = module.double()(tensors)
+    module.float()
+    elements = max(int(array.size) for array in arrays.values())
+    return {
+        output.name: Estimate(
+            value=np.asarray(outputs[output.name].numpy(), dtype=np.float64),
+            scale=np.abs(np.asarray(outputs[output.name].numpy(), dtype=np.float64)),
+            terms=elements,
+        )
+        for output in spec.outputs
+    }
+
+
+def _widened(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(array if array.dtype.kind in "iub" else array.astype(np.float64))
