@@ -5,7 +5,7 @@ __all__ = ["EngineRow", "Report", "Result", "Summary", "make_report", "read_repo
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -36,8 +36,8 @@ class Result(_Row):
         actual: The candidate's value, in the output's unit; NaN where it gave none.
         reference: PyTorch's value; None where there is no PyTorch result.
         oracle: The float64 value.
-        error: |actual − oracle|.
-        allowed: The allowed error.
+        error: |actual − oracle|; inf where no number was given or none was due.
+        allowed: The allowed error; finite.
         ulp: The error in units of the last place.
         allowance: What the allowed error is made of; None where nobody kept it.
     """
@@ -54,8 +54,8 @@ class Result(_Row):
     actual: Number
     reference: Number | None
     oracle: Number
-    error: Number
-    allowed: Number
+    error: Annotated[Number, Field(ge=0)]
+    allowed: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     ulp: Number
     allowance: Allowance | None = None
 

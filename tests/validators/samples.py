@@ -1,6 +1,6 @@
 """Small recipes and batches that the validators' tests share."""
 
-__all__ = ["engine_row", "recipe_of", "result_row", "sample_batch"]
+__all__ = ["engine_row", "full_report", "recipe_of", "result_row", "sample_batch"]
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.recipe import HEADS, Recipe, prediction_name
-from lossrt.validators.report import EngineRow, Result
-from lossrt.validators.tolerances import grade
+from lossrt.validators.report import EngineRow, Report, Result, make_report
+from lossrt.validators.tolerances import DEFAULT_POLICY, grade
 
 
 def recipe_of(**changes: Any) -> Recipe:
@@ -89,3 +89,45 @@ def engine_row(**changes: Any) -> EngineRow:
         "ran": True,
     }
     return EngineRow(**{**plain, **changes})
+
+
+def full_report(*, seed: int = 0, trouble: bool = False, backend: str = "ort", arch: str = "cpu") -> Report:
+    """Return a report the size of mot17 with three precisions: 24 cases of 4 graphs, and engines that did not run.
+
+    Args:
+        seed: Seed of the values and errors.
+        trouble: Let fp16 overflow in the case `saturated`, fail in `huge` and warn in `dense`.
+        backend: What ran them.
+        arch: What it ran on.
+    """
+    rng = np.random.default_rng(seed)
+    heads = ("reg", "wh", "tracking", "ltrb_amodal")
+    graphs = {
+        "gather_feat": ("gathered",),
+        "fast_focal": ("loss",),
+        "reg_weighted_l1": ("loss",),
+        "generic_loss": ("loss", "loss_hm", *(f"loss_{head}" for head in heads)),
+    }
+    cases = ("nominal", "empty", "saturated", "huge", "dense", *(f"seed_{number}" for number in range(19)))
+    precisions = ("fp32", "fp16", "bf16")
+    rows = [
+        _drawn(rng, trouble, backend=backend, arch=arch, precision=precision, graph=graph, case=case, output=output)
+        for precision in precisions
+        for graph, outputs in graphs.items()
+        for case in cases
+        for output in outputs
+    ]
+    engines = [engine_row(graph=graph, precision=precision, ran=False) for graph in graphs for precision in precisions]
+    return make_report("ab" * 32, rows, policy=DEFAULT_POLICY, engines=engines, environment={"device": "paper"})
+
+
+def _drawn(rng: np.random.Generator, trouble: bool, **names: str) -> Result:
+    value = float(abs(rng.normal(2, 1.5)) + 0.01)
+    allowed = value * float(rng.uniform(1e-6, 5e-6))
+    excess = 0.0 if names["graph"] == "gather_feat" else min(10 ** float(rng.normal(-1.9, 0.6)), 0.9)
+    if trouble and names["precision"] == "fp16" and names["output"] in {"loss", "loss_hm"}:
+        excess = {"saturated": np.inf, "huge": 4300.0, "dense": 4.0}.get(names["case"], excess)
+    actual = value + excess * allowed
+    ulp = excess * allowed / float(np.spacing(np.float32(value)))
+    numbers = {"actual": actual, "reference": value, "oracle": value, "error": excess * allowed, "allowed": allowed}
+    return result_row(**names, **numbers, ulp=ulp, index=(1, 57, 0) if names["output"] == "gathered" else ())
