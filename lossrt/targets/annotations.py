@@ -1,16 +1,16 @@
 """What was annotated, frame by frame, whatever format it came from."""
 
-__all__ = ["LARGEST_COORDINATE", "Frame", "FramePair", "FrameSequence", "RowCounts", "frame_pairs"]
+__all__ = ["Frame", "FramePair", "FrameSequence", "RowCounts", "frame_pairs"]
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.errors import InputError
-
-LARGEST_COORDINATE = 1e15  # float32 still has room for what is computed from it
+from lossrt.targets.details import LARGEST_NUMBER, Ground, Poses, Spatial, check_details, take
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,9 +25,15 @@ class Frame:
         boxes: [N, 4] float64, left, top, right, bottom in image px; may reach past the image.
         track_ids: [N] int64; negative where the annotation has none.
         class_ids: [N] int64; 1..C is a class, 0 a region to ignore for every class, -c one to ignore for class c.
+        crowds: [N] bool, True where the box holds a crowd of the class instead of one object; None where no box does.
+        identities: [N] int64, number of the object's track among all that were read together, from 0; -1 where it has
+            none; None where no object has one.
+        poses: Joints; None where no object has any.
+        spatial: What a camera sees in depth; None where nothing is annotated.
+        ground: Boxes on the ground; None where none is annotated.
 
     Raises:
-        InputError: The arrays disagree in length, or a box is not finite or ends before it starts.
+        InputError: The arrays disagree in length, a box is not finite or ends before it starts, or a detail is unsound.
     """
 
     sequence: str
@@ -37,6 +43,11 @@ class Frame:
     boxes: NDArray[np.float64]
     track_ids: NDArray[np.int64]
     class_ids: NDArray[np.int64]
+    crowds: NDArray[np.bool_] | None = None
+    identities: NDArray[np.int64] | None = None
+    poses: Poses | None = None
+    spatial: Spatial | None = None
+    ground: Ground | None = None
 
     def __post_init__(self) -> None:
         count = len(self.class_ids)
@@ -45,8 +56,17 @@ class Frame:
             raise InputError(
                 f"{self.title}: expected boxes [N, 4], track_ids [N] and class_ids [N], got {got}; fix what made the frame"
             )
+        for name in ("crowds", "identities"):
+            array = getattr(self, name)
+            if array is not None and array.shape != (count,):
+                raise InputError(
+                    f"{self.title}: {name}: expected [{count}], got {list(array.shape)}; fix what made the frame"
+                )
+        for details in (self.poses, self.spatial, self.ground):
+            if details is not None:
+                check_details(details, count, self.title)
         left, top, right, bottom = self.boxes.T
-        sound = (np.abs(self.boxes) <= LARGEST_COORDINATE).all(axis=1) & (right >= left) & (bottom >= top)
+        sound = (np.abs(self.boxes) <= LARGEST_NUMBER).all(axis=1) & (right >= left) & (bottom >= top)
         if not sound.all():
             worst = int(np.argmin(sound))
             raise InputError(
@@ -58,6 +78,25 @@ class Frame:
     def title(self) -> str:
         """What messages call the frame."""
         return f"frame {self.index} of '{self.sequence}'"
+
+    @property
+    def is_crowd(self) -> NDArray[np.bool_]:
+        """[N] bool, True where the box holds a crowd."""
+        return np.zeros(len(self.class_ids), dtype=np.bool_) if self.crowds is None else self.crowds
+
+    def take(self, rows: NDArray[Any]) -> "Frame":
+        """Return the frame with some of its annotations: `rows` is [K] indices, or [N] bool."""
+        return replace(
+            self,
+            boxes=self.boxes[rows],
+            track_ids=self.track_ids[rows],
+            class_ids=self.class_ids[rows],
+            crowds=None if self.crowds is None else self.crowds[rows],
+            identities=None if self.identities is None else self.identities[rows],
+            poses=None if self.poses is None else take(self.poses, rows),
+            spatial=None if self.spatial is None else take(self.spatial, rows),
+            ground=None if self.ground is None else take(self.ground, rows),
+        )
 
 
 FramePair = tuple[Frame, Frame | None]
@@ -86,11 +125,13 @@ class FrameSequence:
         name: Name of the sequence.
         frames: Its frames; indices grow, and may have gaps.
         counts: How many rows stand behind each frame; empty where no file does.
+        video: False where the frames are still images, of which none comes before another.
     """
 
     name: str
     frames: tuple[Frame, ...]
     counts: tuple[RowCounts, ...] = ()
+    video: bool = True
 
     @property
     def total(self) -> RowCounts:
@@ -102,9 +143,9 @@ class FrameSequence:
         )
 
     def previous(self, position: int) -> Frame | None:
-        """Return the frame just before the one at `position`; None for the first and after a gap."""
+        """Return the frame just before the one at `position`; None for the first, after a gap, and for a still image."""
         frame = self.frames[position]
-        before = self.frames[position - 1] if position > 0 else None
+        before = self.frames[position - 1] if position > 0 and self.video else None
         return before if before is not None and before.index == frame.index - 1 else None
 
 

@@ -1,7 +1,8 @@
-"""From annotations to the arrays that the losses take: CenterTrack's encoding, without augmentation.
+"""From annotations to the arrays that the losses take: each family's encoding, without augmentation.
 
-Source: CenterTrack `src/lib/dataset/generic_dataset.py`. Other than upstream, a frame without a previous one has its
-tracking masked out; upstream would pair it with itself and teach the network that nothing moved.
+Source: CenterTrack `src/lib/dataset/generic_dataset.py`; the relatives' are named where they differ. Other than
+upstream, a frame without a previous one has its tracking masked out; upstream would pair it with itself and teach the
+network that nothing moved.
 """
 
 __all__ = ["Dropped", "Encoded", "encode_batch", "encode_frame"]
@@ -14,11 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.errors import InputError
-from lossrt.recipe import Recipe
+from lossrt.recipe import LossKind, Recipe
 from lossrt.targets.annotations import Frame, FramePair
-from lossrt.targets.gaussian import draw_peak, gaussian_radius
-from lossrt.targets.placement import PlacedObjects, cut_boxes, place_boxes, place_objects
-from lossrt.targets.regressions import REGRESSIONS
+from lossrt.targets.birds_eye import anno_box, place_on_ground
+from lossrt.targets.gaussian import draw_peak
+from lossrt.targets.identities import identity_targets
+from lossrt.targets.placement import PlacedObjects, place_objects
+from lossrt.targets.poses import joint_indices, joint_targets
+from lossrt.targets.regions import mark_regions
+from lossrt.targets.regressions import REGRESSIONS, Regression
+from lossrt.targets.spatial import attributes, rotation_targets
+
+GATHERED: dict[str, Regression] = {**REGRESSIONS, "nuscenes_att": attributes, "anno_box": anno_box}
+ONE_MASK: frozenset[LossKind] = frozenset({"reg_l1", "norm_reg_l1", "l1", "smooth_l1", "code_weighted_l1"})
+"""Losses that take the objects' own mask instead of one of the head's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +46,10 @@ class Encoded:
 
     Attributes:
         arrays: `hm` [C, H, W] float32 in [0, 1]; `ind` [M] int64 in [0, H·W); `cat` [M] int64 in [0, C); `mask` [M]
-            float32, 0 or 1; `<head>` [M, D] and `<head>_mask` [M, D] float32 for every other active head, lengths in
-            px of the output map. A batch has B in front.
+            float32, 0 or 1; for every other active head `<head>` [M, D] float32, in the head's unit, with
+            `<head>_mask` [M, D] where its loss takes one. Poses add `hm_hp` [17, H, W], `hp_ind` [17·M], `joint`
+            [17·M] and `hm_hp_mask` [17·M], and `hp_offset` has 17·M slots. Rotations are `rotbin` [M, 2] int64,
+            `rotres` [M, 2], rad, and `rot_mask` [M]; identities `ids` [M] int64, -1 for none. A batch has B in front.
         dropped: One entry for each frame with more annotations than slots.
     """
 
@@ -53,26 +65,32 @@ def encode_frame(frame: Frame, previous: Frame | None, recipe: Recipe) -> Encode
         previous: The frame before it, for the tracking offsets; None masks them out.
         recipe: Sizes and heads; heads of weight 0 are left out.
     """
-    height, width = recipe.map_size
-    objects = place_objects(frame, previous, recipe)
-    heatmap = np.zeros((recipe.classes, height, width), dtype=np.float32)
-    _draw_ignored(heatmap, frame, recipe)
-    _draw_objects(heatmap, objects)
+    width = recipe.map_size[1]
+    objects = (
+        place_on_ground(frame, recipe) if recipe.family == "centerpoint" else place_objects(frame, previous, recipe)
+    )
     x, y = objects.cells.T
+    heatmap = np.zeros((recipe.classes, *recipe.map_size), dtype=np.float32)
     arrays: dict[str, NDArray[Any]] = {
         "hm": heatmap,
-        "ind": _in_slots(objects, y * width + x, recipe, np.int64),
-        "cat": _in_slots(objects, objects.classes, recipe, np.int64),
-        "mask": _in_slots(objects, np.ones(len(objects.slots)), recipe, np.float32),
+        "ind": _in_slots(objects, y * width + x, np.int64),
+        "cat": _in_slots(objects, objects.classes, np.int64),
+        "mask": _in_slots(objects, np.ones(len(objects.slots)), np.float32),
     }
+    _draw_objects(heatmap, objects)
+    arrays.update(_joint_arrays(objects))
+    mark_regions(heatmap, arrays.get("hm_hp"), frame, recipe)
     for head in recipe.active_heads:
-        if head in REGRESSIONS:
-            values, known = REGRESSIONS[head](objects)
-            values = np.where(known[:, None], values, np.float32(0))
-            arrays[head] = _in_slots(objects, values, recipe, np.float32)
-            arrays[f"{head}_mask"] = _in_slots(
-                objects, np.broadcast_to(known[:, None], values.shape), recipe, np.float32
-            )
+        if head in GATHERED:
+            _add_gathered(arrays, head, objects)
+    if "rot" in recipe.active_heads:
+        rotation = rotation_targets(objects)
+        arrays["rotbin"] = _in_slots(objects, rotation["rotbin"], np.int64)
+        for name in ("rotres", "rot_mask"):
+            arrays[name] = _in_slots(objects, rotation[name], np.float32)
+    if "id" in recipe.active_heads:
+        arrays["ids"] = np.full(recipe.max_objs, -1, dtype=np.int64)
+        arrays["ids"][objects.slots] = identity_targets(objects)
     left_over = len(frame.class_ids) - recipe.max_objs
     dropped = (Dropped(frame.sequence, frame.index, left_over),) if left_over > 0 else ()
     return Encoded(arrays=arrays, dropped=dropped)
@@ -97,34 +115,38 @@ def encode_batch(pairs: Sequence[FramePair], recipe: Recipe) -> Encoded:
     )
 
 
-def _in_slots(
-    objects: PlacedObjects, values: NDArray[Any], recipe: Recipe, dtype: type[np.int64 | np.float32]
-) -> NDArray[Any]:
+def _in_slots(objects: PlacedObjects, values: NDArray[Any], dtype: type[np.int64 | np.float32]) -> NDArray[Any]:
     """Spread [n, ...] values over [M, ...] slots; the others stay 0."""
-    array = np.zeros((recipe.max_objs, *values.shape[1:]), dtype=dtype)
+    array = np.zeros((objects.recipe.max_objs, *values.shape[1:]), dtype=dtype)
     array[objects.slots] = values
     return array
 
 
+def _add_gathered(arrays: dict[str, NDArray[Any]], head: str, objects: PlacedObjects) -> None:
+    """Add a head's values and its mask; a head without a mask of its own masks the objects that it knows nothing of."""
+    values, known = GATHERED[head](objects)
+    channels = objects.recipe.heads[head]
+    arrays[head] = _in_slots(objects, values, np.float32).reshape(-1, channels)
+    if objects.recipe.loss_kind(head) in ONE_MASK:
+        arrays["mask"][objects.slots] *= known.all(axis=1)
+    else:
+        arrays[f"{head}_mask"] = _in_slots(objects, known, np.float32).reshape(-1, channels)
+
+
+def _joint_arrays(objects: PlacedObjects) -> dict[str, NDArray[Any]]:
+    """Return what the heads `hm_hp` and `hp_offset` need beside their values: 17 slots an object, one a joint."""
+    arrays: dict[str, NDArray[Any]] = {}
+    if not {"hm_hp", "hp_offset"}.isdisjoint(objects.recipe.active_heads):
+        arrays["hp_ind"] = _in_slots(objects, joint_indices(objects), np.int64).reshape(-1)
+    if "hm_hp" in objects.recipe.active_heads:
+        arrays["hm_hp"], slotted = joint_targets(objects)
+        arrays["hm_hp_mask"] = _in_slots(objects, slotted["hm_hp_mask"], np.float32).reshape(-1)
+        arrays["joint"] = _in_slots(objects, slotted["joint"], np.int64).reshape(-1)
+    return arrays
+
+
 def _draw_objects(heatmap: NDArray[np.float32], objects: PlacedObjects) -> None:
-    sizes = objects.boxes[:, 2:] - objects.boxes[:, :2]
-    radii = gaussian_radius(sizes[:, 1], sizes[:, 0])
     for plane, (column, row), radius in zip(
-        objects.classes.tolist(), objects.cells.tolist(), radii.tolist(), strict=True
+        objects.classes.tolist(), objects.cells.tolist(), objects.radii.tolist(), strict=True
     ):
         draw_peak(heatmap[plane], column, row, radius)
-
-
-def _draw_ignored(heatmap: NDArray[np.float32], frame: Frame, recipe: Recipe) -> None:
-    """Set the regions to ignore to 1, so that no pixel in them costs anything.
-
-    As upstream, a region beside the map still marks the border cells nearest to it.
-    """
-    class_ids = frame.class_ids[: recipe.max_objs]
-    at = np.flatnonzero((class_ids <= 0) & (class_ids >= -recipe.classes))
-    if at.size:
-        size = recipe.map_size
-        cells = cut_boxes(place_boxes(frame, frame.boxes[at], size), size).astype(np.int64)
-        for class_id, (left, top, right, bottom) in zip(class_ids[at].tolist(), cells.tolist(), strict=True):
-            planes = slice(None) if class_id == 0 else slice(-class_id - 1, -class_id)
-            heatmap[planes, top : bottom + 1, left : right + 1] = 1

@@ -4,7 +4,7 @@ Source: CenterTrack `src/lib/utils/image.py` (`gaussian_radius`, `draw_umich_gau
 arXiv 1808.01244, section 3.2).
 """
 
-__all__ = ["draw_peak", "gaussian_radius"]
+__all__ = ["draw_peak", "gaussian_radius", "shift_root"]
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,32 @@ from numpy.typing import NDArray
 OVERLAP = 0.7
 
 
-def gaussian_radius(heights: NDArray[np.floating], widths: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Return how far a box may shift and still overlap by 0.7 with the annotated one.
+def shift_root(heights: NDArray[np.floating], widths: NDArray[np.floating], *, overlap: float) -> NDArray[np.float64]:
+    """Return how far a box may shift and still overlap by `overlap` with the annotated one, before it is made whole.
 
     Upstream takes the smallest of three roots (b + √(b² − 4ac))/2, one for each way to shift the corners. The first
-    two are at least (h + w)/2 and the third at most 0.137·(h + w), so only the third is computed. It is halved, not
-    divided by 2a, because CornerNet's published code is so and every network since was trained with it.
+    two are at least (h + w)/2 and the third at most (√overlap − overlap)·(h + w), which is at most (h + w)/4, so only
+    the third is computed. It is halved, not divided by 2a, because CornerNet's published code is so and every network
+    since was trained with it.
+
+    Args:
+        heights: [N] box heights, px of the output map.
+        widths: [N] box widths, likewise.
+        overlap: Intersection over union, in (0, 1).
+
+    Returns:
+        [N] float64, px, at least 0.
+    """
+    height, width = heights.astype(np.float64), widths.astype(np.float64)
+    a = 4 * overlap
+    b = -2 * overlap * (height + width)
+    c = (overlap - 1) * width * height
+    root: NDArray[np.float64] = (b + np.sqrt(b**2 - 4 * a * c)) / 2
+    return root
+
+
+def gaussian_radius(heights: NDArray[np.floating], widths: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return the radius of a box's peak: how far it may shift and still overlap by 0.7.
 
     Args:
         heights: [N] box heights, px of the output map; rounded up here.
@@ -26,12 +46,7 @@ def gaussian_radius(heights: NDArray[np.floating], widths: NDArray[np.floating])
     Returns:
         [N] int64 radii, px, at least 0.
     """
-    height, width = np.ceil(heights).astype(np.float64), np.ceil(widths).astype(np.float64)
-    a = 4 * OVERLAP
-    b = -2 * OVERLAP * (height + width)
-    c = (OVERLAP - 1) * width * height
-    root: NDArray[np.float64] = (b + np.sqrt(b**2 - 4 * a * c)) / 2
-    return root.astype(np.int64)
+    return shift_root(np.ceil(heights), np.ceil(widths), overlap=OVERLAP).astype(np.int64)
 
 
 def draw_peak(heatmap: NDArray[np.float32], column: int, row: int, radius: int) -> None:

@@ -1,10 +1,11 @@
-"""Puts annotated boxes onto the output map, as CenterTrack does when it evaluates: no augmentation.
+"""Puts annotated boxes onto the output map, as each family does when it evaluates: no augmentation.
 
-Source: CenterTrack `src/lib/utils/image.py` (`get_affine_transform`) and `src/lib/dataset/generic_dataset.py`.
+Sources: CenterTrack `src/lib/utils/image.py` (`get_affine_transform`) and `src/lib/dataset/generic_dataset.py`;
+CenterNet `src/lib/datasets/sample/ctdet.py`; FairMOT `src/lib/datasets/dataset/jde.py` (`letterbox`, `JointDataset`).
 Coordinates are rounded to float32 where upstream stores them so, hence cells agree even where a box ends on a border.
 """
 
-__all__ = ["PlacedObjects", "cut_boxes", "place_boxes", "place_objects"]
+__all__ = ["PlacedObjects", "View", "cut_boxes", "map_view", "place_boxes", "place_objects", "place_points"]
 
 from dataclasses import dataclass
 
@@ -13,6 +14,20 @@ from numpy.typing import NDArray
 
 from lossrt.recipe import Recipe
 from lossrt.targets.annotations import Frame
+from lossrt.targets.gaussian import gaussian_radius
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """From image px to px of a map: one scale for both axes, then a shift.
+
+    Attributes:
+        scale: Map px to one image px.
+        shift: x and y of the image's corner, px of the map.
+    """
+
+    scale: float
+    shift: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,51 +36,63 @@ class PlacedObjects:
 
     Attributes:
         frame: The frame they come from.
+        recipe: The recipe that they are placed for.
         slots: [n] int64, each object's slot: its index among the frame's annotations.
         classes: [n] int64, from 0.
         amodal: [n, 4] float32, left, top, right, bottom, reaching past the map where the object does.
-        boxes: [n, 4] float32, the same cut to [0, W - 1] x [0, H - 1].
-        centres: [n, 2] float32, x and y of the cut box's middle.
+        boxes: [n, 4] float32, the box to learn: the same cut to [0, W - 1] x [0, H - 1]; FairMOT's is not cut.
+        centres: [n, 2] float32, x and y of the box's middle; FairMOT cuts the middle instead of the box.
         cells: [n, 2] int64, the centres without their fraction.
+        radii: [n] int64, of the objects' peaks.
         previous_centres: [n, 2] float32, x and y in the previous frame; 0 where unknown.
         tracked: [n] bool, True where the previous centre is known.
     """
 
     frame: Frame
+    recipe: Recipe
     slots: NDArray[np.int64]
     classes: NDArray[np.int64]
     amodal: NDArray[np.float32]
     boxes: NDArray[np.float32]
     centres: NDArray[np.float32]
     cells: NDArray[np.int64]
+    radii: NDArray[np.int64]
     previous_centres: NDArray[np.float32]
     tracked: NDArray[np.bool_]
 
 
-def place_boxes(frame: Frame, boxes: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Map boxes from an image onto a map whose centre is the image's, scaled by map width over the longer image side.
+def map_view(frame: Frame, recipe: Recipe, size: tuple[int, int]) -> View:
+    """Return where the image lies on a map of that height and width, px.
 
-    Args:
-        frame: The frame whose image size decides.
-        boxes: [N, 4] left, top, right, bottom, image px.
-        size: Height and width of the map, px.
-
-    Returns:
-        [N, 4] float32, px of the map, not cut to it.
+    CenterTrack and CenterNet put the image's centre onto the map's and fit its longer side to the map's width. FairMOT
+    fits the whole image into the network's input, to whole pixels, and pads it evenly.
     """
     height, width = size
+    if recipe.family == "fairmot":
+        shrink = recipe.input[1] / width
+        ratio = min(recipe.input[0] / frame.height, recipe.input[1] / frame.width)
+        padded_x = (recipe.input[1] - round(frame.width * ratio)) / 2
+        padded_y = (recipe.input[0] - round(frame.height * ratio)) / 2
+        return View(ratio / shrink, (padded_x / shrink, padded_y / shrink))
     scale = width / max(frame.height, frame.width)
-    shift_x, shift_y = width / 2 - scale * frame.width / 2, height / 2 - scale * frame.height / 2
-    rounded = boxes.astype(np.float32).astype(np.float64)
-    placed: NDArray[np.float64] = rounded * scale + np.array([shift_x, shift_y, shift_x, shift_y])
-    return placed.astype(np.float32)
+    return View(scale, (width / 2 - scale * frame.width / 2, height / 2 - scale * frame.height / 2))
+
+
+def place_points(points: NDArray[np.float64], view: View) -> NDArray[np.float64]:
+    """Map [..., 2] points, x and y in image px, onto a map; rounded to float32 before, as upstream, and not after."""
+    rounded = points.astype(np.float32).astype(np.float64)
+    placed: NDArray[np.float64] = rounded * view.scale + np.array(view.shift)
+    return placed
+
+
+def place_boxes(boxes: NDArray[np.float64], view: View) -> NDArray[np.float32]:
+    """Map [N, 4] boxes, image px, onto a map, not cut to it."""
+    return place_points(boxes.reshape(-1, 2, 2), view).reshape(-1, 4).astype(np.float32)
 
 
 def cut_boxes(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Cut [N, 4] boxes to the last row and column of a map of that height and width, px."""
-    height, width = size
-    limit = np.array([width - 1, height - 1, width - 1, height - 1], dtype=np.float32)
-    return np.clip(boxes, np.float32(0), limit)
+    return np.clip(boxes, np.float32(0), np.tile(_last_cell(size), 2))
 
 
 def place_objects(frame: Frame, previous: Frame | None, recipe: Recipe) -> PlacedObjects:
@@ -73,27 +100,40 @@ def place_objects(frame: Frame, previous: Frame | None, recipe: Recipe) -> Place
 
     Args:
         frame: The frame; annotations past `recipe.max_objs` are left out, and so are classes above `recipe.classes`.
+            A crowd is no object, except to CenterNet, which never looks.
         previous: The frame before it; None leaves every object untracked.
-        recipe: Map size, classes and slots.
+        recipe: Map size, classes, slots, and the family whose rules hold.
     """
     count = recipe.max_objs
     class_ids = frame.class_ids[:count]
-    amodal = place_boxes(frame, frame.boxes[:count], recipe.map_size)
-    boxes = cut_boxes(amodal, recipe.map_size)
-    slots = np.flatnonzero((class_ids >= 1) & (class_ids <= recipe.classes) & _has_area(boxes))
+    single = ~frame.is_crowd[:count] | (recipe.family == "centernet")
+    amodal = place_boxes(frame.boxes[:count], map_view(frame, recipe, recipe.map_size))
+    whole = recipe.family == "fairmot"
+    boxes = amodal if whole else cut_boxes(amodal, recipe.map_size)
+    slots = np.flatnonzero((class_ids >= 1) & (class_ids <= recipe.classes) & single & _has_area(boxes))
     centres = _middles(boxes[slots])
+    if whole:
+        centres = np.clip(centres, np.float32(0), _last_cell(recipe.map_size))
+    sizes = boxes[slots, 2:] - boxes[slots, :2]
     previous_centres, tracked = _look_back(frame, frame.track_ids[slots], previous, recipe)
     return PlacedObjects(
         frame=frame,
+        recipe=recipe,
         slots=slots,
         classes=class_ids[slots] - 1,
         amodal=amodal[slots],
         boxes=boxes[slots],
         centres=centres,
         cells=centres.astype(np.int64),
+        radii=gaussian_radius(sizes[:, 1], sizes[:, 0]),
         previous_centres=previous_centres,
         tracked=tracked,
     )
+
+
+def _last_cell(size: tuple[int, int]) -> NDArray[np.float32]:
+    height, width = size
+    return np.array([width - 1, height - 1], dtype=np.float32)
 
 
 def _has_area(boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -112,14 +152,15 @@ def _look_back(
     """Find where the tracks were: [n, 2] centres in px of the output map, and [n] whether each is known.
 
     Upstream cuts the previous boxes to the network's input and then divides by down_ratio, takes ignored people as
-    well, and the first of several with the same id.
+    well but no crowds, and the first of several with the same id.
     """
     centres = np.zeros((len(track_ids), 2), dtype=np.float32)
     tracked = np.zeros(len(track_ids), dtype=np.bool_)
     if previous is None:
         return centres, tracked
-    boxes = cut_boxes(place_boxes(frame, previous.boxes, recipe.input), recipe.input)
-    known = (np.abs(previous.class_ids) <= recipe.classes) & (previous.track_ids >= 0) & _has_area(boxes)
+    boxes = cut_boxes(place_boxes(previous.boxes, map_view(frame, recipe, recipe.input)), recipe.input)
+    counted = (np.abs(previous.class_ids) <= recipe.classes) & ~previous.is_crowd
+    known = counted & (previous.track_ids >= 0) & _has_area(boxes)
     ids, first = np.unique(previous.track_ids[known], return_index=True)
     if ids.size:
         at = np.minimum(np.searchsorted(ids, track_ids), ids.size - 1)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossrt.targets.gaussian import draw_peak, gaussian_radius
+from lossrt.targets.gaussian import draw_peak, gaussian_radius, shift_root
 from tests.targets import brute_force
 
 
@@ -12,6 +12,13 @@ def test_radius_is_the_smallest_of_the_three_roots():
     heights, widths = (side.ravel() for side in np.meshgrid(np.arange(1, 120), np.arange(1, 120)))
     wanted = [brute_force.radius(int(h), int(w)) for h, w in zip(heights, widths, strict=True)]
     assert gaussian_radius(heights.astype(np.float32), widths.astype(np.float32)).tolist() == wanted
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 300), st.floats(0.01, 300))
+def test_no_other_root_is_smaller_whatever_the_overlap(overlap, height, width):
+    root = shift_root(np.array([height]), np.array([width]), overlap=overlap)[0]
+    assert -1e-9 <= root <= (height + width) / 4 + 1e-9
+    assert brute_force.radius(height, width, share=overlap) == max(0, int(root))
 
 
 def test_radius_rounds_the_box_up():
