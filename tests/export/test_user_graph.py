@@ -1,0 +1,84 @@
+"""A loss that is not ours, as docs/add-a-loss.md shows it, end to end; and what is said where it is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lossrt.bundle import open_bundle
+from lossrt.errors import InputError
+from lossrt.export.bundle_from_module import bundle_from_module
+from lossrt.export.onnx_from_graph import ExportOptions
+from lossrt.export.user_graph import load_user_graph
+from lossrt.runtime.ort import OrtSession
+from lossrt.validators.parity import validate
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "add-a-loss.md"
+
+
+@pytest.fixture
+def source() -> str:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return code
+
+
+def _load(folder: Path, text: str, name: str = "MaskedSmoothL1"):
+    file = folder / "my_losses.py"
+    file.write_text(text, encoding="utf-8")
+    return load_user_graph(f"{file}:{name}")
+
+
+@pytest.mark.parametrize("dynamic", [("batch",), ()], ids=["open-batch", "static"])
+def test_the_page_is_true(source: str, tmp_path: Path, dynamic) -> None:
+    graph = _load(tmp_path, source)
+    bundle_from_module(graph, tmp_path / "mine", options=ExportOptions(dynamic=dynamic))
+    bundle = open_bundle(tmp_path / "mine")
+    results = validate(bundle, open_session=OrtSession)
+    assert {result.case for result in results} == {"nominal", "empty", "lowest", "highest", "ends", "single"}
+    assert {result.verdict for result in results} == {"pass"}
+    assert bundle.entry("masked_smooth_l1").oracle == "float64"
+    batches = {case.name: len(case.input["mask"]) for case in bundle.cases("masked_smooth_l1", "fp32")}
+    assert batches["single"] == (1 if dynamic else 4)
+
+
+def test_without_an_oracle_its_own_float64_run_stands_in(source: str, tmp_path: Path) -> None:
+    graph = _load(tmp_path, source[: source.index("    @staticmethod")])
+    bundle = bundle_from_module(graph, tmp_path / "mine")
+    assert bundle.entry("masked_smooth_l1").oracle == "self"
+    assert {result.verdict for result in validate(bundle, open_session=OrtSession)} == {"pass"}
+
+
+def test_a_wrong_formula_fails_against_the_oracle(source: str, tmp_path: Path) -> None:
+    wrong = source.replace("0.5 * bent) / BETA", "0.51 * bent) / BETA")
+    assert wrong != source
+    graph = _load(tmp_path, wrong)
+    bundle = bundle_from_module(graph, tmp_path / "mine")
+    assert "fail" in {result.verdict for result in validate(bundle, open_session=OrtSession)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('{"loss": (', '{"cost": (', ["'loss'", "'cost'"]),
+        (".sum(-1).sum() / count", ".sum(-1) / count", ["'loss'", "()", "(4,)"]),
+        ("SPEC = GraphSpec(", "SIGNATURE = GraphSpec(", ["SPEC", "NoneType"]),
+        ('tensors["pred"]', 'tensors["prediction"]', ["forward", "prediction"]),
+        ("class MaskedSmoothL1(nn.Module)", "class Another(nn.Module)", ["no class", "Another"]),
+        ("import numpy as np", "import numpyy", ["my_losses.py", "numpyy"]),
+        ("(nn.Module)", "", ["torch.nn.Module"]),
+    ],
+    ids=["output-name", "output-shape", "no-spec", "forward-fails", "no-class", "file-fails", "no-module"],
+)
+def test_what_is_wrong_is_named(source: str, tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in source
+    with pytest.raises(InputError) as caught:
+        _load(tmp_path, source.replace(old, new, 1))
+    assert all(word in str(caught.value) for word in ["my_losses.py", *words])
+
+
+@pytest.mark.parametrize(
+    "place", ["nowhere.py:Loss", "losses.txt:Loss", "losses.py"], ids=["missing", "suffix", "form"]
+)
+def test_a_place_that_is_none(place: str) -> None:
+    with pytest.raises(InputError, match=r"losses|nowhere"):
+        load_user_graph(place)
