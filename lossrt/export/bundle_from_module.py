@@ -58,7 +58,7 @@ def bundle_from_module(
             constants=graph.constants,
             cases=cases,
             perturbed="nominal",
-            judges=Judges(graph.module, graph.oracle),
+            judges=Judges(None if graph.own_oracle else graph.module, graph.oracle),
             oracle="float64" if graph.own_oracle else "self",
         )
         entry = write_graph(folder, files, precisions=types)
