@@ -153,7 +153,7 @@ def _perturbed(
         first, end = int(resolve(low or 0, sizes)), int(resolve(2 if high is None else high, sizes))
         return (first + (array - first + rng.integers(1, end - first, array.shape)) % (end - first)).astype(array.dtype)
     if high is not None and low is not None:
-        first, span = resolve(low, sizes), resolve(high, sizes) - resolve(low, sizes)
-        moved = (array - first + span * rng.uniform(0.1, 0.9, array.shape)) % span
-        return (first + moved).astype(array.dtype)
+        lowest, span = resolve(low, sizes), resolve(high, sizes) - resolve(low, sizes)
+        moved = (array - lowest + span * rng.uniform(0.1, 0.9, array.shape)) % span
+        return (lowest + moved).astype(array.dtype)
     return (array + rng.normal(0, 1, array.shape)).astype(array.dtype)
