@@ -12,7 +12,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 ORT := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,device)
 
 .DEFAULT_GOAL := help
-.PHONY: help export build validate bench report test check clean constraints.txt
+.PHONY: help export build validate bench report test test-browser check clean constraints.txt
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -36,7 +36,10 @@ report: $(VENV)/installed ## write the reports of the bundle at OUT again
 	$(LOSSRT) report $(OUT)
 
 test: $(VENV)/installed-dev ## run the tests
-	$(VENV)/bin/python -m pytest -n 2
+	$(VENV)/bin/python -m pytest -n 2 -m "not browser"
+
+test-browser: $(VENV)/installed-browser ## look at the HTML report in chromium; the system has to have it and chromedriver
+	LOSSRT_REQUIRE_BROWSER=1 $(VENV)/bin/python -m pytest tests/browser
 
 check: $(VENV)/installed-dev ## formatter, linter, types and import contracts
 	$(VENV)/bin/ruff format --check && $(VENV)/bin/ruff check && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
@@ -46,7 +49,7 @@ clean: ## remove what the targets made
 
 constraints.txt: ## pin every dependency anew, for all Pythons at once (needs uv)
 	(echo "# Every dependency of every extra, for Python 3.10 to 3.13. Made with: make constraints.txt"; \
-	for extras in "--extra device --extra rtx --extra export --extra report --extra dev" "--extra gpu"; do \
+	for extras in "--extra device --extra rtx --extra export --extra report --extra dev --extra browser" "--extra gpu"; do \
 		uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate $$extras pyproject.toml; \
 	done | sort -u) > $@.new
 	mv $@.new $@
@@ -59,4 +62,8 @@ $(VENV)/installed: pyproject.toml | constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[export,$(ORT),rtx,report,dev]'
+	touch $@
+
+$(VENV)/installed-browser: $(VENV)/installed-dev
+	$(PIP) --editable '.[export,$(ORT),rtx,report,dev,browser]'
 	touch $@

@@ -56,7 +56,7 @@ def html_report(report: Report) -> str:
     anchors = {id(row): f"r{number}" for number, row in enumerate(report.results)}
     jinja.filters |= {
         "anchor": lambda row: anchors[id(row)],
-        "excess": lambda excess: excess_text(excess).replace("inf", "∞"),
+        "excess": _excess,
         "number": lambda value: f"{value:.9g}",
         "short": lambda value: f"{value:.3g}",
         "trusted": Markup,
@@ -66,6 +66,11 @@ def html_report(report: Report) -> str:
     return jinja.get_template("report.html.j2").render(
         report=report, style=style, script=script, script_hash=_digest(script), **_contents(report)
     )
+
+
+def _excess(excess: float) -> str:
+    """Write an excess as short as a column on a phone wants it: `0.031`, `4.5e3`, `∞`."""
+    return excess_text(excess).replace("inf", "∞").replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
 def _contents(report: Report) -> dict[str, Any]:
