@@ -142,7 +142,7 @@ def judge_tensor(
 
 
 def judge_constant(
-    wide: NDArray[Any], narrow: NDArray[Any], *, roundoff: float, lone: bool
+    wide: NDArray[Any], narrow: NDArray[Any], *, roundoff: float, sensitive: bool = True, lone: bool
 ) -> tuple[Levels, tuple[Fault, ...]]:
     """Find what rounding does to an input or a constant.
 
@@ -150,9 +150,11 @@ def judge_constant(
         wide: Its value as given.
         narrow: The same, rounded.
         roundoff: u of the half-width type.
+        sensitive: True where each element's own digits matter.
         lone: True for a constant of one element.
     """
-    levels, faults = judge_tensor(wide, wide, narrow, np.zeros(narrow.shape, np.uint8), roundoff=roundoff)
+    fine = np.zeros(narrow.shape, np.uint8)
+    levels, faults = judge_tensor(wide, wide, narrow, fine, roundoff=roundoff, sensitive=sensitive)
     if lone and abs(wide.item()) != 1 == abs(narrow.item()):
         levels = np.full(narrow.shape, LEVELS["constant"], np.uint8)
         faults = (*faults, _fault("constant", levels > 0, wide, narrow, "here", 0.0))

@@ -78,7 +78,8 @@ def _inputs(plan: Plan, feeds: Mapping[str, NDArray[Any]]) -> Iterator[Visit]:
         if plan.mode == "as written":
             # The graph is given such inputs: only what they cannot hold is a fault.
             given = np.where(np.isinf(rounded), given, rounded)
-        levels, faults = judge_constant(given, narrow, roundoff=plan.roundoff, lone=False)
+        sensitive = name in plan.sensitive
+        levels, faults = judge_constant(given, narrow, roundoff=plan.roundoff, sensitive=sensitive, lone=False)
         deployed = np.where(levels > 0, given, rounded)
         yield Visit(name, Tensor(deployed, narrow, levels), faults, None)
 
@@ -95,7 +96,8 @@ def _constants(plan: Plan) -> Iterator[Visit]:
             continue
         wide = array.astype(np.float64)
         narrow = round_to(wide, plan.dtype_of(proto.name, array.dtype))
-        levels, faults = judge_constant(wide, narrow, roundoff=plan.roundoff, lone=array.size == 1)
+        sensitive, lone = proto.name in plan.sensitive, array.size == 1
+        levels, faults = judge_constant(wide, narrow, roundoff=plan.roundoff, sensitive=sensitive, lone=lone)
         yield Visit(proto.name, Tensor(wide, narrow, levels), faults, readers.get(proto.name))
 
 
