@@ -1,8 +1,7 @@
 """Random batches for any recipe, under wire names, and small recipes that together have every head and loss."""
 
-__all__ = ["FAMILY", "random_batch", "widened"]
+__all__ = ["FAMILY", "random_batch"]
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,7 @@ FAMILY: dict[str, Recipe] = {
     "ctdet-l1": _recipe(_BOX, family="centernet", losses={"wh": "l1", "reg": "reg_weighted_l1"}),
     "fairmot": _recipe(_FAIR, **_JOINT),
     "fairmot-two-stacks": _recipe(_FAIR, num_stacks=2, **_JOINT),
+    "fairmot-with-rot": _recipe({"hm": 1, "id": 6, "rot": 8}, **_JOINT),
     "fairmot-id-removed": _recipe(_FAIR, weights={"hm": 1.0, "reg": 1.0, "wh": 0.1, "id": 0.0}, **_JOINT),
     "centerpoint": _recipe({"hm": 3, "anno_box": 4}, family="centerpoint", code_weights=[1.0, 0.2, 0.0, 2.5]),
     "centerpoint-two-stacks": _recipe(
@@ -80,13 +80,6 @@ def random_batch(recipe: Recipe, seed: int = 0, *, spread: float = 3.0, objects:
         arrays |= {"id_weight": rng.normal(0, 1, shape), "id_bias": rng.normal(0, 1, shape[:1])}
         arrays |= {"s_det": np.array(rng.normal(-1.85, 0.5)), "s_id": np.array(rng.normal(-1.05, 0.5))}
     return {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in arrays.items()}
-
-
-def widened(arrays: Mapping[str, NDArray[Any]]) -> Arrays:
-    """Return copies, floating-point arrays in float64."""
-    return {
-        name: value.astype(np.float64 if value.dtype.kind == "f" else value.dtype) for name, value in arrays.items()
-    }
 
 
 def _prediction(recipe: Recipe, head: str, rng: np.random.Generator, spread: float) -> NDArray[Any]:

@@ -25,7 +25,8 @@ def depth_of(logits: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     Returns:
         Depth in m and Σ|parts| in m, same shape.
     """
-    sigmoid, rest = (np.exp(-np.logaddexp(0, sign * logits)) for sign in (-1, 1))
-    quotient = 1 / (sigmoid + EPSILON)
-    sensitivity = np.where(np.isfinite(logits), np.abs(logits) * sigmoid * rest * quotient, 0.0)
-    return (rest - EPSILON) * quotient, quotient * (1 + sensitivity) + 1
+    with np.errstate(invalid="ignore"):
+        sigmoid, rest = (np.exp(-np.logaddexp(0, sign * logits)) for sign in (-1, 1))
+        quotient = 1 / (sigmoid + EPSILON)
+        sensitivity = np.where(np.isfinite(logits), np.abs(logits) * sigmoid * rest * quotient, 0.0)
+        return (rest - EPSILON) * quotient, quotient * (1 + sensitivity) + 1
