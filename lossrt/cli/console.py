@@ -3,6 +3,7 @@
 __all__ = ["note", "progress_bar", "say", "show_json", "warn"]
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,5 +40,15 @@ def warn(message: str) -> None:
 
 
 def show_json(data: Any) -> None:
-    """Print data as JSON."""
-    print(json.dumps(data, indent=1, ensure_ascii=False))
+    """Print data as JSON; numbers that JSON lacks as "nan", "inf" and "-inf", as in report.json."""
+    print(json.dumps(_finite(data), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return str(data)
+    return data
