@@ -26,9 +26,16 @@ def test_nothing_at_the_path(tmp_path):
 
 
 def test_a_file(tmp_path):
-    (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(InputError, match=r"expected a MOTChallenge sequence .* got a file"):
-        read_annotations(tmp_path / "a.json")
+    (tmp_path / "a.txt").write_text("{}")
+    with pytest.raises(InputError, match=r"expected a MOTChallenge sequence .* got another file; give the folder, or"):
+        read_annotations(tmp_path / "a.txt")
+
+
+def test_tracks_are_numbered_through_all_sequences(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / name, info=INFO.replace("street", name), rows=("1,5,9,9,9,9,1,1,1", "1,3,9,9,9,9,1,1,1"))
+    frames = [sequence.frames[0] for sequence in read_annotations(tmp_path)]
+    assert [frame.identities.tolist() for frame in frames] == [[1, 0], [3, 2]]
 
 
 def test_an_empty_folder(tmp_path):
