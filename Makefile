@@ -1,6 +1,7 @@
 # lossrt: export, prove and build the training losses of a tracker.
 PYTHON ?= python3
 RECIPE ?= mot17
+RECIPES ?= $(RECIPE)
 PRECISION ?= fp32
 TARGET ?= ort
 OUT ?= build/$(RECIPE)
@@ -12,16 +13,22 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 ORT := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,device)
 
 .DEFAULT_GOAL := help
-.PHONY: help export build validate bench report test test-browser check clean constraints.txt
+.PHONY: help export build validate bench report test test-browser check clean constraints
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-export: $(VENV)/installed ## export, build, validate and report one recipe: RECIPE, PRECISION, TARGET, ANNOTATIONS, OUT
-	$(LOSSRT) export --recipe $(RECIPE) --precision $(PRECISION) --target $(TARGET) $(if $(ANNOTATIONS),--annotations $(ANNOTATIONS)) --out $(OUT)
+export: $(VENV)/installed ## export, build, validate and report: RECIPES (names or all), PRECISION, TARGET, ANNOTATIONS, OUT
+ifneq ($(RECIPES),$(RECIPE))
+	set -e; for recipe in $(if $(filter all,$(RECIPES)),$$($(LOSSRT) recipes names),$(RECIPES)); do \
+		$(MAKE) --no-print-directory export RECIPE=$$recipe RECIPES=$$recipe; \
+	done
+else
+	$(LOSSRT) export $(RECIPE) --precision $(PRECISION) --target $(TARGET) $(if $(ANNOTATIONS),--annotations $(ANNOTATIONS)) --out $(OUT)
 	$(LOSSRT) build $(OUT)
 	$(LOSSRT) validate $(OUT)
 	$(LOSSRT) report $(OUT)
+endif
 
 build: $(VENV)/installed ## compile the engines of the bundle at OUT
 	$(LOSSRT) build $(OUT)
@@ -47,14 +54,14 @@ check: $(VENV)/installed-dev ## formatter, linter, types and import contracts
 clean: ## remove what the targets made
 	rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
 
-constraints.txt: ## pin every dependency anew, for all Pythons at once (needs uv)
-	(echo "# Every dependency of every extra, for Python 3.10 to 3.13. Made with: make constraints.txt"; \
+constraints: ## pin every dependency anew, for all Pythons at once (needs uv)
+	(echo "# Every dependency of every extra, for Python 3.10 to 3.13. Made with: make constraints"; \
 	for extras in "--extra device --extra rtx --extra export --extra report --extra dev --extra browser" "--extra gpu"; do \
 		uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate $$extras pyproject.toml; \
-	done | sort -u) > $@.new
-	mv $@.new $@
+	done | sort -u) > constraints.txt.new
+	mv constraints.txt.new constraints.txt
 
-$(VENV)/installed: pyproject.toml | constraints.txt
+$(VENV)/installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV); this takes a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[export,$(ORT),rtx,report]'

@@ -11,7 +11,7 @@ from lossrt.cli.options import JsonOption
 
 
 def recipes(
-    action: Annotated[str, typer.Argument(help="`list`, or `show` to print one as TOML.")] = "list",
+    action: Annotated[str, typer.Argument(help="`list`, `names`, or `show` to print one as TOML.")] = "list",
     name: Annotated[str | None, typer.Argument(help="Which preset to show.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -24,8 +24,11 @@ def recipes(
             raise InputError(f"recipes show: expected a preset's name; valid: {', '.join(preset_names())}")
         console.say(preset_text(name).rstrip("\n"))
         return
+    if action == "names":
+        console.say("\n".join(preset_names()))
+        return
     if action != "list":
-        raise InputError(f"recipes '{action}': unknown; {nearest(action, ('list', 'show'))}")
+        raise InputError(f"recipes '{action}': unknown; {nearest(action, ('list', 'names', 'show'))}")
     loaded = [load_recipe(preset) for preset in preset_names()]
     if as_json:
         console.show_json([recipe.model_dump() for recipe in loaded])
