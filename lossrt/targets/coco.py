@@ -85,13 +85,14 @@ def _group_images(path: Path, images: list[Entry], videos: list[Entry]) -> dict[
     if not any(image.has("video_id") for image in images):
         return {path.stem: images}
     names = _video_names(videos)
-    many = len({image.values.get("sensor_id") for image in images}) > 1
+    sensors = [image.whole("sensor_id") if image.has("sensor_id") else 1 for image in images]
+    many = len(set(sensors)) > 1
     groups: dict[str, dict[int, Entry]] = defaultdict(dict)
-    for image in images:
+    for image, sensor in zip(images, sensors, strict=True):
         video = image.whole("video_id")
         if names and video not in names:
             raise image.refuse("video_id", "the id of a video in the file")
-        name = names.get(video, str(video)) + (f" sensor {image.values.get('sensor_id')}" if many else "")
+        name = names.get(video, str(video)) + (f" sensor {sensor}" if many else "")
         other = groups[name].setdefault(image.whole("frame_id", least=0), image)
         if other is not image:
             raise image.refuse(

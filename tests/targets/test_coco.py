@@ -3,6 +3,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lossrt.errors import InputError
 from lossrt.recipe import load_recipe
@@ -299,6 +301,55 @@ BAD_FILES = {
 def test_a_bad_file_is_named(text, words, read):
     with pytest.raises(InputError, match=rf"scenes\.json': {words}"):
         read(text)
+
+
+RICH = {
+    **CONTENT,
+    "images": [{**IMAGE, "sensor_id": 1, "prev_image_id": 3}, {**IMAGE, "id": 5, "frame_id": 2, "sensor_id": 1}],
+    "annotations": [
+        {
+            **BOX,
+            "iscrowd": 0,
+            "keypoints": [1, 2, 2] * 17,
+            "depth": 9.0,
+            "alpha": -1.5,
+            "dim": [1.5, 2.0, 4.0],
+            "amodel_center": [33.0, 44.0],
+            "attributes": 7,
+            "velocity": [1.0, 2.0, 3.0],
+            "location": [1.0, 1.6, 9.0],
+            "rotation_y": 0.5,
+        }
+    ],
+}
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 5),
+    st.sampled_from([10**400, -(2**60), 1e308, NAN, INF, -INF, "", "x", {}, [], [[]]]),
+)
+
+
+def places(value, path=()):
+    """Every place in a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [*([path] if path else []), *(place for key, part in inner for place in places(part, (*path, key)))]
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.sampled_from(places(RICH)), junk=JUNK)
+def test_whatever_stands_anywhere_is_read_and_encoded_or_refused(place, junk, read):
+    content = copy.deepcopy(RICH)
+    inner = content
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = junk
+    try:
+        sequences = read(**content)
+    except InputError:
+        return
+    for name in ("coco_pose", "nuscenes", "fairmot", "centerpoint"):
+        encode_batch(frame_pairs(sequences), load_recipe(name, input=(32, 48)))
 
 
 def test_bytes_that_are_no_text(tmp_path):
