@@ -41,7 +41,7 @@ def bin_rot(
         rotres: Angle from the bin's centre, rad, [B, M, 2].
 
     Returns:
-        Scalar loss; terms: 2·3·B·M.
+        Scalar loss; terms: at most 2·3·B·M.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         rows = gathered(pred, ind).reshape(-1, BINS * FIELDS)

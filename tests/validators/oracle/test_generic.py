@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lossrt.spec import Estimate
 from lossrt.validators.oracle.generic import generic_loss
+from lossrt.validators.oracle.sums import weighted_sum
 from lossrt.validators.oracle.table import ORACLES
 from tests.validators.samples import recipe_of, sample_batch
 
@@ -16,7 +18,10 @@ def test_total_is_the_weighted_sum_of_the_active_heads() -> None:
     parts = [(recipe.weights[head], out[f"loss_{head}"]) for head in recipe.active_heads]
     assert float(out["loss"].value) == pytest.approx(sum(w * float(part.value) for w, part in parts), rel=1e-15)
     assert float(out["loss"].scale) == pytest.approx(sum(w * float(part.scale) for w, part in parts), rel=1e-15)
-    assert out["loss"].terms == sum(part.terms for _, part in parts)
+    # As many terms as one sum of that scale would need to be off by as much as all parts together.
+    growth = sum(w * np.sqrt(part.terms) * float(part.scale) for w, part in parts)
+    assert np.sqrt(out["loss"].terms) * float(out["loss"].scale) == pytest.approx(growth, rel=1e-2)
+    assert np.sqrt(out["loss"].terms) * float(out["loss"].scale) >= growth
     assert all(part.value.shape == part.scale.shape == () for part in out.values())
 
 
@@ -37,7 +42,19 @@ def test_stacks_average() -> None:
     both = generic_loss(two, arrays)
     for name, part in both.items():
         assert float(part.value) == pytest.approx((float(first[name].value) + float(second[name].value)) / 2, rel=1e-14)
-        assert part.terms == first[name].terms + second[name].terms
+        fewest, most = sorted((first[name].terms, second[name].terms))
+        assert fewest <= part.terms <= most
+
+
+def test_a_part_that_is_next_to_nothing_does_not_widen_the_total() -> None:
+    map_sum = Estimate(value=np.asarray(1e-12), scale=np.asarray(1e-12), terms=1_000_000)
+    head = Estimate(value=np.asarray(2.0), scale=np.asarray(3.0), terms=100)
+    assert weighted_sum([(1.0, map_sum), (0.1, head)]).terms == 101
+    assert weighted_sum([(1.0, map_sum), (1e-9, map_sum)]).terms == 1_000_000
+    nothing = Estimate(value=np.zeros(()), scale=np.zeros(()), terms=7)
+    assert weighted_sum([(1.0, nothing), (0.1, nothing)]).terms == 14
+    broken = Estimate(value=np.asarray(np.nan), scale=np.asarray(np.nan), terms=5)
+    assert weighted_sum([(1.0, broken), (0.1, head)]).terms == 105
 
 
 @given(seed=st.integers(0, 2**32 - 1), objects=st.sampled_from([0.0, 0.2, 1.0]))
