@@ -156,8 +156,8 @@ def _put_objects(arrays: Arrays, recipe: Recipe, cells: NDArray[np.int64]) -> No
         arrays[f"{head}_mask"][:, :count] = 1
 
 
-def _adversarial(make: Maker, *graphs: tuple[str, ...]) -> GoldenCase:
-    return GoldenCase(make, batch=1, graphs=sum(graphs, ()))
+def _adversarial(make: Maker, *graphs: tuple[str, ...], batch: int = 1) -> GoldenCase:
+    return GoldenCase(make, batch=batch, graphs=sum(graphs, ()))
 
 
 _GATHER = ("gather_feat",)
@@ -174,7 +174,7 @@ CASES: dict[str, GoldenCase] = {
     "saturated": GoldenCase(_saturated),
     "ignore": GoldenCase(_ignore),
     "single": GoldenCase(_single, batch=1),
-    "cancelling": _adversarial(adversarial.cancelling, _HEATMAP, _DISTANCE, _TOTAL),
+    "cancelling": _adversarial(adversarial.cancelling, _HEATMAP, _DISTANCE, _TOTAL, batch=2),
     "uniform": _adversarial(adversarial.uniform, _HEATMAP, _DISTANCE, _TOTAL),
     "denormals": _adversarial(adversarial.denormals, _GATHER, _HEATMAP, _DISTANCE),
     "huge": _adversarial(adversarial.huge, _DISTANCE),

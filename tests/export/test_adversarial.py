@@ -1,7 +1,9 @@
 """What each adversarial case promises, on a small recipe with several classes and two stacks."""
 
+import itertools
 from typing import get_args
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -77,14 +79,27 @@ def test_cancelling_heatmap_costs_as_much_at_the_high_clamp_as_at_the_low_one():
     assert 0.3 * positives < (arrays["hm"] == 0).sum() < 3 * positives
     image, slot = np.nonzero(arrays["mask"])
     at = arrays["pred_hm"].reshape(1, 3, -1)[image, arrays["cat"][image, slot], arrays["ind"][image, slot]]
-    assert set(at) == {30}
-    assert arrays["reg_mask"].sum() != arrays["wh_mask"].sum()
+    assert (at == 30).all()
+
+
+def test_thinned_masks_differ_and_cannot_be_counted_in_bfloat16():
+    recipe = load_recipe("mot17", input=(136, 240))
+    arrays = make("cancelling", recipe, batch=2)
+    masks = [arrays[f"{head}_mask"][..., 0] for head in ("reg", "wh", "tracking", "ltrb_amodal")]
+    assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(masks))
+    counts = arrays["ltrb_amodal_mask"].sum((0, 1), dtype=np.float32)
+    for count in np.concatenate([counts, np.cumsum(counts)]):
+        assert count.astype(ml_dtypes.bfloat16).astype(np.float32) != count
 
 
 def test_uniform_says_the_same_everywhere():
     arrays = make("uniform")
     for name in ("pred_hm", "hm", "pred_reg", "reg", "pred_ltrb_amodal_stack1"):
         assert np.unique(arrays[name]).size == 1
+    found = losses(arrays)
+    parts = [RECIPE.weights[head] * found[f"loss_{head}"] for head in ("reg", "wh", "tracking", "ltrb_amodal")]
+    assert max(parts) < 1.001 * min(parts)
+    assert found["loss_hm"] < min(parts)
     narrow = arrays["pred_hm"].flat[0].astype(np.float16).astype(np.float32)
     assert abs(narrow / arrays["pred_hm"].flat[0] - 1) > 5e-5
 
