@@ -6,6 +6,7 @@ A mutant that no golden case tells from the original is a hole in the proof, unl
 
 __all__ = ["Mutant", "mutants"]
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ def mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
             for what, edit in find(site):
                 yield Mutant(graph, kind, site.node.op_type, site.name, what, edited(model, site, edit))
     names = [output.name for output in model.graph.output]
-    for first, second in zip(names, names[1:], strict=False):
+    for first, second in itertools.pairwise(names):
         swapped = _swap_outputs(model, first, second)
         yield Mutant(graph, "outputs", "", first, f"{first} and {second} swapped", swapped)
 

@@ -49,8 +49,8 @@ def sites(model: onnx.ModelProto) -> Iterator[Site]:
         types |= {name: found[name] for name in node.output if name in found}
     for index, function in enumerate(model.functions):
         constants = {node.output[0]: _constant_value(node) for node in function.node if node.op_type == "Constant"}
-        inner = {name: (TensorProto.FLOAT, ()) for name in ("feat", "flat", "planes", "rows")}
-        inner |= {name: (TensorProto.INT64, ()) for name in ("ind", "ind_row", "ind_column", "index")}
+        inner = dict.fromkeys(("feat", "flat", "planes", "rows"), (TensorProto.FLOAT, ()))
+        inner |= dict.fromkeys(("ind", "ind_row", "ind_column", "index"), (TensorProto.INT64, ()))
         for position, node in enumerate(function.node):
             yield Site(node, f"{function.name}/{node.output[0]}", position, index, constants, inner)
 
