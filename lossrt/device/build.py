@@ -4,6 +4,7 @@ __all__ = ["BuildOptions", "EngineNote", "build_engines", "engine_notes", "open_
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lossrt.bundle import Bundle
 from lossrt.passes.fix_dims import fix_dims
 from lossrt.runtime.compiler import COMPUTE_CAPABILITIES, choose_backend
 from lossrt.runtime.engines import EngineRecord, build_engine, read_records
+from lossrt.runtime.environment import available_cores
 from lossrt.runtime.profiles import ProfileRange
 from lossrt.runtime.trt import TensorRTSession, open_engine
 
@@ -95,9 +97,8 @@ def build_engines(
         COMPUTE_CAPABILITIES if backend == "rtx" else (None,)
     )
     jobs = [(plan, capability) for plan in _plans(bundle) for capability in capabilities]
-    notes = []
-    for done, (plan, capability) in enumerate(jobs):
-        progress(f"{plan.name} {capability or 'this GPU'}", done, len(jobs))
+
+    def compile_one(plan: _Plan, capability: str | None) -> EngineNote:
         record = build_engine(
             _model(bundle, plan),
             out_dir=bundle.root / "engines",
@@ -109,7 +110,19 @@ def build_engines(
             profile={} if plan.fixed else _profile(bundle, plan.graph),
             workspace_bytes=chosen.workspace_bytes,
         )
-        notes.append(EngineNote(record, plan.dims(bundle)))
+        return EngineNote(record, plan.dims(bundle))
+
+    # Each compile is a process of its own, so threads are enough to keep every core busy.
+    with ThreadPoolExecutor(max_workers=available_cores()) as pool:
+        waiting = [pool.submit(compile_one, plan, capability) for plan, capability in jobs]
+        notes = []
+        for done, (future, (plan, capability)) in enumerate(zip(waiting, jobs, strict=True)):
+            progress(f"{plan.name} {capability or 'this GPU'}", done, len(jobs))
+            try:
+                notes.append(future.result())
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
     progress("done", len(jobs), len(jobs))
     return notes
 

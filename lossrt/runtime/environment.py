@@ -1,6 +1,6 @@
 """What is installed on this machine, for the report: read, never guessed."""
 
-__all__ = ["Environment", "describe_environment", "flat", "jetpack_release", "machine_id"]
+__all__ = ["Environment", "available_cores", "describe_environment", "flat", "jetpack_release", "machine_id"]
 
 import hashlib
 import importlib
@@ -62,7 +62,7 @@ def describe_environment() -> Environment:
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=_cpu_name(),
-        cores=_cores(),
+        cores=available_cores(),
         packages={name: version for name in PACKAGES if (version := _version(name)) is not None},
         providers=_providers(),
         gpu=find_gpu(),
@@ -127,7 +127,8 @@ def _cpu_name() -> str:
     return match[1].strip() if match else platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
