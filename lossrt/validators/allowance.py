@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field
 
 from lossrt.validators.number import Number
 
-MOST_RIVALS = 256
+MOST_RIVALS = 128
 """Rivals that a verdict keeps; an output that has more of them cannot be judged again from its report."""
 
 _FILE = ConfigDict(extra="forbid", strict=True)
@@ -96,18 +96,18 @@ def rival_places(
     Returns:
         Flat indices, at most `MOST_RIVALS`, and whether these are all of them.
     """
+    live = np.append(np.flatnonzero(errors > 0), worst)
     with np.errstate(all="ignore"):
-        ratios = np.stack([errors, errors / growth, errors / place])
+        ratios = np.stack([errors[live], errors[live] / growth[live], errors[live] / place[live]])
         height = np.log(np.minimum(ratios, np.finfo(np.float64).max)).sum(axis=0)
-    live = _unbeaten(np.flatnonzero(errors > 0), ratios, worst)
     found: list[int] = []
-    while live.size and len(found) < MOST_RIVALS:
+    top = live.size - 1
+    while len(found) <= MOST_RIVALS:
+        left = (ratios[0] > ratios[0, top]) | (ratios[1] > ratios[1, top]) | (ratios[2] > ratios[2, top])
+        live, ratios, height = live[left], ratios[:, left], height[left]
+        if not live.size:
+            return found, True
         # Nothing beats the element whose three ratios have the largest product.
-        top = int(live[np.argmax(height[live])])
-        found.append(top)
-        live = _unbeaten(live, ratios, top)
-    return found, not live.size
-
-
-def _unbeaten(live: NDArray[np.intp], ratios: NDArray[np.float64], by: int) -> NDArray[np.intp]:
-    return live[(ratios[:, live] > ratios[:, [by]]).any(axis=0)]
+        top = int(np.argmax(height))
+        found.append(int(live[top]))
+    return found[:-1], False
