@@ -22,7 +22,7 @@
 
   // A link to a row that the filter hides shows all rows again.
   const reveal = () => {
-    const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const row = document.getElementById(location.hash.slice(1));
     if (row && row.hidden) {
       form.reset();
       apply();
