@@ -42,6 +42,7 @@ def fill(root: Path, *, content: bytes = b"graph") -> Manifest:
     CASE.save(root / "cases" / "toy.fp32" / "nominal.safetensors")
     entry = GraphEntry(spec=SPEC, precisions=("fp32",), cases={"fp32": ("nominal",)}, exempt=("ind",))
     return Manifest(
+        name="small",
         recipe=RECIPE,
         target="ort",
         gather="function",

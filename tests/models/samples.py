@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lossrt.models import GRAPHS
+from lossrt.models import GRAPHS, graph_names
 from lossrt.recipe import Recipe
+from lossrt.spec import GraphSpec
 from tests.validators.samples import recipe_of
 
 ONE_CLASS = {"hm": 1, "reg": 2, "wh": 2, "tracking": 2, "ltrb_amodal": 4}
@@ -54,4 +55,14 @@ def with_gradients(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def takes(graph: str, recipe: Recipe) -> bool:
     """Whether the recipe has what the graph computes."""
-    return graph != "reg_weighted_l1" or "reg" in recipe.active_heads
+    return graph in graph_names(recipe)
+
+
+def signature(graph: str, recipe: Recipe) -> GraphSpec:
+    """Return a graph's signature for a recipe."""
+    return GRAPHS[graph].spec(recipe)
+
+
+def constants_of(graph: str, recipe: Recipe) -> tuple[float, ...]:
+    """Return the numbers that must survive a graph's export."""
+    return GRAPHS[graph].constants(recipe)

@@ -8,16 +8,16 @@ SCRIPT = """
 from jaxtyping import TypeCheckError, install_import_hook
 
 with install_import_hook("lossrt.models", "beartype.beartype"):
-    from lossrt.models import GRAPHS
+    from lossrt.models import graph_names
     from lossrt.models.reference.wire import REFERENCES
 
-from tests.models.samples import RECIPES, run, takes, tensors_of
+from tests.models.samples import RECIPES, run, tensors_of
 from tests.validators.samples import sample_batch
 
 for recipe in RECIPES.values():
     arrays = sample_batch(recipe)
     tensors = tensors_of(arrays | {"feat": arrays["pred_hm"]})
-    for graph in filter(lambda graph: takes(graph, recipe), GRAPHS):
+    for graph in graph_names(recipe):
         run(graph, recipe, tensors)
         run(graph, recipe, tensors, "B", "H", "M", "W")
         REFERENCES[graph](recipe, tensors)
