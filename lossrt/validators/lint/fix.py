@@ -1,6 +1,6 @@
 """Rewrite a model so that a parser takes it as it is meant: the passes that its findings ask for, and no others."""
 
-__all__ = ["fix_model"]
+__all__ = ["fix_file", "fix_model"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import onnx
 
-from lossrt.errors import InputError
+from lossrt.bundle import replace_file
+from lossrt.errors import InputError, StorageError
 from lossrt.passes.inline import inline_functions
 from lossrt.passes.narrow_indices import narrow_indices
 from lossrt.passes.opset import convert_opset, opset_of
@@ -16,7 +17,7 @@ from lossrt.passes.scatter_dedupe import dedupe_scatters
 from lossrt.passes.shape_range import expand_shape_ranges
 from lossrt.validators.lint.engine import lint_model
 from lossrt.validators.lint.ruleset import Target, find_targets, load_rules
-from lossrt.validators.lint.source import read_model
+from lossrt.validators.lint.source import PROTOBUF_LIMIT, read_model
 
 _INLINED = frozenset({"function-inputs", "function-name", "local-function"})
 _OPSET = frozenset({"newer-form", "opset"})
@@ -70,6 +71,34 @@ def fix_model(model: Path | str | onnx.ModelProto, *, target: str) -> tuple[onnx
                 whole = rewritten
                 applied.append(entry.name)
     return whole, tuple(applied)
+
+
+def fix_file(path: Path, out: Path, *, target: str) -> tuple[str, ...]:
+    """Rewrite a file for a target into another file: `lossrt lint --fix -o OUT`.
+
+    Args:
+        path: The ONNX file; it is only read, unless `out` is the same.
+        out: Where the rewritten model goes, its weights inside; written whole or not at all.
+        target: Lint target; one.
+
+    Returns:
+        The passes that changed the model; none where it is written as it was.
+
+    Raises:
+        InputError: As for `fix_model`, or the model with its weights is larger than one ONNX file can be.
+        StorageError: The file cannot be written.
+    """
+    model, applied = fix_model(path, target=target)
+    if model.ByteSize() > PROTOBUF_LIMIT:
+        raise InputError(
+            f"ONNX model '{path}': {model.ByteSize()} bytes with its weights, and one ONNX file holds at most 2 GB; "
+            "rewrite it with fix_model and save it with save_as_external_data=True"
+        )
+    try:
+        replace_file(out, model.SerializeToString())
+    except OSError as error:
+        raise StorageError(f"'{out}': cannot be written: {error}; choose another place with -o") from error
+    return applied
 
 
 def _read_whole(path: Path) -> onnx.ModelProto:

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from lossrt.errors import InputError
+from lossrt.errors import InputError, StorageError
 from lossrt.validators.lint.engine import lint_model
 from lossrt.validators.lint.findings import lint_fails
-from lossrt.validators.lint.fix import fix_model
+from lossrt.validators.lint.fix import fix_file, fix_model
 from lossrt.validators.lint.real_parser import ask_parser
 from tests.passes.graphs import run
 from tests.validators.lint.models import CASES, I64, Case, F, function, model_of, naive_gather_gradient, node
@@ -142,6 +142,19 @@ def test_a_file_with_its_weights_beside_it_comes_back_whole(tmp_path: Path) -> N
     mended, applied = fix_model(path, target="jetpack5")
     assert applied == ("inline",)
     np.testing.assert_array_equal(run(mended, {"x": np.zeros(4, np.float32)})[0], [0, 1, 2, 3])
+
+
+def test_into_a_file(tmp_path: Path) -> None:
+    path, out = tmp_path / "model.onnx", tmp_path / "new.onnx"
+    onnx.save(BY_NAME["shape-range"].model, path)
+    before = path.read_bytes()
+    assert fix_file(path, out, target="jetpack5") == ("shape_range",)
+    assert path.read_bytes() == before
+    assert not lint_model(out, targets=["jetpack5"])
+    assert fix_file(out, out, target="jetpack5") == ()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["model.onnx", "new.onnx"]
+    with pytest.raises(StorageError, match="cannot be written"):
+        fix_file(path, path / "new.onnx", target="jetpack5")
 
 
 def test_one_target_at_a_time() -> None:
