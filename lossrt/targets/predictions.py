@@ -1,6 +1,6 @@
 """Predictions to feed the losses with: recorded ones, or a stand-in where no network is at hand."""
 
-__all__ = ["half_trained_predictions", "read_heads"]
+__all__ = ["half_trained_predictions", "parameters", "read_heads"]
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +14,7 @@ from lossrt.arrays import read_arrays
 from lossrt.errors import InputError
 from lossrt.recipe import HEADS, Recipe, prediction_name
 from lossrt.spec import GraphSpec, TensorSpec, check_arrays
+from lossrt.targets.stand_ins import aims, background, depth_logits, parameters
 
 BACKGROUND = -4.6  # the bias that CenterTrack's heatmap head starts from
 PEAK = 2.0  # the logit that a half-trained network gives to an object
@@ -28,8 +29,10 @@ def half_trained_predictions(
     This stands in for recorded predictions (`read_heads`): the losses come out at a size that is usual in training,
     but nothing here has seen an image. Heatmaps are logits, -4.6 where there is nothing and about 2 on an object,
     with peaks √2 times as wide as the target's and noise of 0.7. Regressions are noise of 0.1 px, and in the 3x3
-    cells around an object 0.9 of its target with 5 % of noise more. A recipe whose network activates a head itself
-    gets the clamped sigmoid.
+    cells around an object 0.9 of its target with 5 % of noise more. Depths stand before 20 m, as the logits that decode
+    to them; rotations and attributes are logits of ±1.5 and damped sines and cosines; embeddings point roughly along
+    the row of their identity in the classifier of `parameters` with the same seed. A recipe whose network activates a
+    head itself gets the clamped sigmoid, or the depth.
 
     Args:
         batch: Targets with B in front, as `lossrt.targets.encode.encode_batch` gives them.
@@ -45,10 +48,12 @@ def half_trained_predictions(
         for head in recipe.active_heads:
             if HEADS[head].loss == "fast_focal":
                 values = _blurred_logits(rng, batch[head])
-                if recipe.activation.get(head) == "applied":
+                if recipe.is_applied(head):
                     values = _clamped_sigmoid(values)
             else:
-                values = _painted_map(rng, batch, head, recipe)
+                values = _painted_map(rng, batch, head, recipe, seed)
+                if head == "dep" and not recipe.is_applied(head):
+                    values = depth_logits(values)
             predictions[prediction_name(head, stack)] = values
     return predictions
 
@@ -64,14 +69,14 @@ def _clamped_sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.clip(1 / (1 + np.exp(-logits)), np.float32(CLAMP), np.float32(1 - CLAMP))
 
 
-def _painted_map(rng: Generator, batch: Mapping[str, NDArray[Any]], head: str, recipe: Recipe) -> NDArray[np.float32]:
+def _painted_map(
+    rng: Generator, batch: Mapping[str, NDArray[Any]], head: str, recipe: Recipe, seed: int
+) -> NDArray[np.float32]:
     """Paint every object's damped target around its cell; its own cell last, so that no neighbour covers it."""
     height, width = recipe.map_size
-    target = batch[head]
-    values = np.zeros((len(target), target.shape[2], height, width), dtype=np.float32)
-    image, slot = np.nonzero(batch["mask"])
-    row, column = np.divmod(batch["ind"][image, slot], width)
-    wanted = target[image, slot]
+    image, cells, wanted = aims(head, batch, recipe, seed=seed)
+    row, column = np.divmod(cells, width)
+    values = np.full((len(batch["hm"]), recipe.heads[head], height, width), background(head), dtype=np.float32)
     wobble = rng.standard_normal(wanted.shape, dtype=np.float32)
     said = np.float32(0.9) * wanted + np.float32(0.05) * np.abs(wanted) * wobble
     around = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
@@ -111,19 +116,21 @@ def read_heads(path: str | Path, recipe: Recipe) -> dict[str, NDArray[Any]]:
 
 def _prediction_spec(recipe: Recipe) -> GraphSpec:
     height, width = recipe.map_size
-    inputs = tuple(
-        TensorSpec(
-            name=prediction_name(head, stack),
-            dtype="float32",
-            dims=("B", recipe.heads[head], height, width),
-            role="prediction",
-            low=0.0 if recipe.activation.get(head) == "applied" else None,
-            high=1.0 if recipe.activation.get(head) == "applied" else None,
-        )
-        for stack in range(recipe.num_stacks)
-        for head in recipe.active_heads
-    )
-    return GraphSpec(name="predictions", inputs=inputs, outputs=(), sizes={"B": recipe.batch})
+    inputs = []
+    for stack in range(recipe.num_stacks):
+        for head in recipe.active_heads:
+            probability = recipe.is_applied(head) and HEADS[head].loss == "fast_focal"
+            inputs.append(
+                TensorSpec(
+                    name=prediction_name(head, stack),
+                    dtype="float32",
+                    dims=("B", recipe.heads[head], height, width),
+                    role="prediction",
+                    low=0.0 if probability else None,
+                    high=1.0 if probability else None,
+                )
+            )
+    return GraphSpec(name="predictions", inputs=tuple(inputs), outputs=(), sizes={"B": recipe.batch})
 
 
 def _check_activated(tensor: TensorSpec, array: NDArray[Any]) -> None:
