@@ -494,8 +494,10 @@ REFUSED = [
         },
     ),
     Case("clip-int8", one("Clip", [("x", I8, [4]), ("low", I8, [])], outputs=(("y", I8, None),)), {"clip-type": RTX}),
+    Case("instance-norm", one("InstanceNormalization", [*X, ("s", F, [3])], constants={"b": np.zeros(3, np.float32)}), {
+        "instance-norm-constant": OLD, "instance-norm-plugin": OLD}),
     Case("mod-int8", one("Mod", [("x", I8, [4]), ("z", I8, [4])], outputs=(("y", I8, None),)), {"mod-type": RTX}),
-    Case("mod-float", one("Mod", [("x", F, [4]), ("z", F, [4])]), {"mod-float": (*NEW, "rtx")}),
+    Case("mod-float", one("Mod", [("x", F, [4]), ("z", F, [4])]), {"mod-float": ALL}),
     Case(
         "range-half",
         model_of(
