@@ -12,7 +12,8 @@ import pytest
 from lossrt.validators.lint.engine import lint_model
 from lossrt.validators.lint.findings import CONSEQUENCES, lint_fails
 from lossrt.validators.lint.ruleset import load_rules
-from tests.validators.lint.models import ACCEPTED, CASES, OLD, REFUSED, TARGETS, WRONG, Case, F, model_of, node
+from tests.validators.lint.cases import ACCEPTED, CASES, OLD, REFUSED, TARGETS, WRONG, Case
+from tests.validators.lint.models import F, model_of, node
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -113,7 +114,7 @@ def test_the_rules_load_no_runtime() -> None:
     code = (
         "import sys; sys.modules |= dict.fromkeys(['onnxruntime', 'tensorrt', 'tensorrt_rtx', 'torch', 'polygraphy'])\n"
         "from lossrt.validators.lint.engine import lint_model\n"
-        "from tests.validators.lint.models import CASES\n"
+        "from tests.validators.lint.cases import CASES\n"
         "lint_model(CASES[0].model)"
     )
     root = Path(__file__).resolve().parents[3]

@@ -13,7 +13,8 @@ from lossrt.validators.lint.findings import lint_fails
 from lossrt.validators.lint.fix import fix_file, fix_model
 from lossrt.validators.lint.real_parser import ask_parser
 from tests.passes.graphs import run
-from tests.validators.lint.models import CASES, I64, Case, F, function, model_of, naive_gather_gradient, node
+from tests.validators.lint.cases import CASES, Case
+from tests.validators.lint.models import I64, F, function, model_of, naive_gather_gradient, node
 
 BY_NAME = {case.name: case for case in CASES}
 

@@ -10,7 +10,7 @@ from lossrt.validators.lint import real_parser
 from lossrt.validators.lint.engine import lint_model
 from lossrt.validators.lint.real_parser import ParserAnswer, ask_parser, disagreement, parser_finding
 from lossrt.validators.lint.report import run_lint
-from tests.validators.lint.models import CASES, Case
+from tests.validators.lint.cases import CASES, Case
 
 # A module of the name that is imported: it aborts, ends, refuses or accepts as the file's name says.
 _FAKE = """

@@ -13,7 +13,8 @@ from onnx import helper, numpy_helper
 from lossrt.errors import InputError
 from lossrt.validators.lint.engine import lint_model
 from lossrt.validators.lint.source import read_model
-from tests.validators.lint.models import CASES, I64, F, model_of, node, value
+from tests.validators.lint.cases import CASES
+from tests.validators.lint.models import I64, F, model_of, node, value
 
 
 def save_outside(folder: Path, *, location: str = "weights.bin", count: int = 4) -> Path:
