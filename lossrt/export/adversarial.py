@@ -25,7 +25,7 @@ CLAMP = 1e-4  # of upstream's sigmoid
 BEYOND = 30.0  # logit far outside the clamp
 DENORMAL = 1e-40  # float32's smallest normal number is 1.2e-38
 # float16 holds neither these nor what the losses compute from them; found by trying, and held by the mutants' proof.
-LOGIT, PEAK, RESIDUAL = -1.219, 0.113, 64.2752
+LOGIT, FLANK, OBJECT_LOGIT, RESIDUAL = -1.984, 0.463, 1.115, 64.2752
 FAR = 1e4  # px; a regression gone astray, and still a float16 number
 NEAR = 0.05  # px between two such numbers
 OBJECTS = 40
@@ -53,6 +53,7 @@ def cancelling(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Ge
             _tell(arrays, name, arrays[head] + rng.normal(0, NEAR, shape).astype(np.float32))
     background = rng.random(arrays["hm"].shape) * arrays["hm"].size < arrays["mask"].sum()
     arrays["hm"] = np.where(background, np.float32(0), np.float32(1))
+    _tell_heatmap(arrays, "hm", 1)
     for head, name in focal_predictions(recipe):
         arrays[name][:] = -BEYOND if _raw(recipe, head) else CLAMP
         _tell_heatmap(arrays, name, BEYOND if _raw(recipe, head) else 1 - CLAMP)
@@ -60,21 +61,24 @@ def cancelling(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Ge
 
 
 def uniform(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
-    """Every pixel and every slot says the same, so that rounding errors have one sign and add up.
+    """All of the background says the same, and so do all objects, so that rounding errors have one sign and add up.
 
     At random numbers most of an error averages out: a map rounded to a narrower type half-way would go unseen. All
-    heads weigh alike in the total, so that none hides behind another.
+    regressions weigh alike in the total, and the objects as much as the background, so that none hides the other.
     """
     arrays = encoded(recipe, scene(recipe, batch, seed=source.seed), source.seed)
     _fill_slots(arrays, recipe, rng)
-    arrays["hm"][:] = PEAK
+    arrays["hm"][:] = FLANK
+    _tell_heatmap(arrays, "hm", 1)
     for head, name in focal_predictions(recipe):
-        arrays[name][:] = LOGIT if _raw(recipe, head) else 1 / (1 + np.exp(-LOGIT))
+        raw = _raw(recipe, head)
+        arrays[name][:] = LOGIT if raw else _sigmoid(LOGIT)
+        _tell_heatmap(arrays, name, OBJECT_LOGIT if raw else _sigmoid(OBJECT_LOGIT))
     for head in regressed_heads(recipe):
-        arrays[head][:] = PEAK
+        arrays[head][:] = FLANK
         arrays[f"{head}_mask"] = _thinned(arrays[head].shape, rng)
         for name in _predictions(recipe, head):
-            arrays[name][:] = PEAK + RESIDUAL / recipe.weights[head]
+            arrays[name][:] = FLANK + RESIDUAL / recipe.weights[head]
     return arrays
 
 
@@ -191,6 +195,10 @@ def _thinned(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.flo
 
 def _predictions(recipe: Recipe, head: str) -> list[str]:
     return [prediction_name(head, stack) for stack in range(recipe.num_stacks)]
+
+
+def _sigmoid(logit: float) -> float:
+    return float(1 / (1 + np.exp(-logit)))
 
 
 def _raw(recipe: Recipe, head: str) -> bool:
