@@ -32,6 +32,7 @@ def validate(
     """Run every golden case and judge every output against the float64 oracle. Exit code 1 when one fails."""
     from lossrt.bundle import open_bundle
     from lossrt.validators import parity
+    from lossrt.validators.naive import naive_rows
     from lossrt.validators.tolerances import Policy
 
     opened = open_bundle(bundle)
@@ -46,7 +47,8 @@ def validate(
             policy=policy,
             progress=lambda step: _tell(step, progress),
         )
-    report = _report(opened, results, policy, ran=backend)
+        naive = naive_rows(opened, results, progress=progress) if model is None else []
+    report = _report(opened, results, naive, policy, ran=backend)
     if model is None or out is not None:
         _write(report, out or opened.root / "reports")
     if as_json:
@@ -78,7 +80,7 @@ def _opener(bundle: "Bundle", backend: str) -> "Callable[[Path], Session]":
     raise InputError(f"backend '{backend}': unknown; {nearest(backend, ('ort', 'ort-cuda', 'tensorrt', 'rtx'))}")
 
 
-def _report(bundle: "Bundle", results: Any, policy: Any, *, ran: str) -> "Report":
+def _report(bundle: "Bundle", results: Any, naive: Any, policy: Any, *, ran: str) -> "Report":
     from lossrt.device.build import engine_notes
     from lossrt.runtime.environment import describe_environment, flat
     from lossrt.runtime.gpu import find_gpu
@@ -103,7 +105,9 @@ def _report(bundle: "Bundle", results: Any, policy: Any, *, ran: str) -> "Report
                 ran=ran == identity.backend and here,
             )
         )
-    return make_report(bundle.bundle_id, results, policy=policy, engines=rows, environment=flat(describe_environment()))
+    own = [name for name, entry in bundle.manifest.graphs.items() if entry.oracle == "self"]
+    environment = flat(describe_environment()) | ({"oracle": f"self for {', '.join(own)}"} if own else {})
+    return make_report(bundle.bundle_id, results, policy=policy, engines=rows, naive=naive, environment=environment)
 
 
 def _write(report: "Report", folder: Path) -> None:

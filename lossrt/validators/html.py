@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from lossrt.validators.overview import ENGINE_HEAD, Grid, engine_cells, excess_text, grids, summary_line
+from lossrt.validators.overview import (
+    ENGINE_HEAD,
+    NAIVE_HEAD,
+    NAIVE_NOTE,
+    Grid,
+    engine_cells,
+    excess_text,
+    grids,
+    naive_cells,
+    summary_line,
+)
 from lossrt.validators.plots import ULP_BINS, excess_plot, ulp_counts, ulp_plot
 from lossrt.validators.report import Report, Result
 from lossrt.validators.tolerances import WARN_BAND, Grade
@@ -84,6 +94,9 @@ def _contents(report: Report) -> dict[str, Any]:
         "most_problems": MOST_PROBLEMS,
         "engine_head": ENGINE_HEAD,
         "engines": [engine_cells(engine) for engine in report.engines],
+        "naive_head": NAIVE_HEAD,
+        "naive_note": NAIVE_NOTE,
+        "naive": [naive_cells(row) for row in report.naive],
         "constants": [
             (sign, environment[name]) for sign, name in (("κ", "kappa"), ("λ", "lambda")) if name in environment
         ],

@@ -4,7 +4,18 @@ __all__ = ["markdown_report"]
 
 from collections.abc import Iterable, Sequence
 
-from lossrt.validators.overview import ENGINE_HEAD, Grid, engine_cells, excess_text, grids, problem_lines, summary_line
+from lossrt.validators.overview import (
+    ENGINE_HEAD,
+    NAIVE_HEAD,
+    NAIVE_NOTE,
+    Grid,
+    engine_cells,
+    excess_text,
+    grids,
+    naive_cells,
+    problem_lines,
+    summary_line,
+)
 from lossrt.validators.report import Report
 
 
@@ -20,6 +31,8 @@ def markdown_report(report: Report) -> str:
     if report.engines:
         note = "An engine that did not run was only compiled: the device that it is for is not here."
         parts += ["## Engines", note, _table(ENGINE_HEAD, map(engine_cells, report.engines))]
+    if report.naive:
+        parts += ["## Naive half precision", NAIVE_NOTE, _table(NAIVE_HEAD, map(naive_cells, report.naive))]
     if report.environment:
         parts += ["## Environment", _table(("name", "value"), report.environment.items())]
     return "\n\n".join(parts) + "\n"

@@ -2,10 +2,13 @@
 
 __all__ = [
     "ENGINE_HEAD",
+    "NAIVE_HEAD",
+    "NAIVE_NOTE",
     "Grid",
     "engine_cells",
     "excess_text",
     "grids",
+    "naive_cells",
     "problem_line",
     "problem_lines",
     "summary_line",
@@ -15,10 +18,16 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lossrt.validators.report import EngineRow, Report, Result
+from lossrt.validators.report import EngineRow, NaiveRow, Report, Result
 
 ENGINE_HEAD = ("graph", "engine", "sizes", "kernels", "scratch B", "engine B", "build s", "ran")
 """What `engine_cells` gives, in order; "ran: no" is an engine that was only compiled."""
+NAIVE_HEAD = ("loss", "oracle", "ours", "naive", "naive error")
+"""What `naive_cells` gives, in order."""
+NAIVE_NOTE = (
+    "Upstream's formulation with every tensor converted to half precision, as users do, run on the CPU with the rounding "
+    "of that type; shown for comparison, not judged."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,13 @@ def engine_cells(engine: EngineRow) -> tuple[str, ...]:
         f"{engine.build_s:.1f}",
         "yes" if engine.ran else "no",
     )
+
+
+def naive_cells(row: NaiveRow) -> tuple[str, ...]:
+    """Return what naive half precision gives as text: output, oracle, ours, naive, and its relative error."""
+    error = abs(row.naive - row.oracle) / abs(row.oracle) if row.oracle else abs(row.naive)
+    what = f"{row.output}[{row.case}] {row.precision}"
+    return what, f"{row.oracle:.6g}", f"{row.actual:.6g}", f"{row.naive:.6g}", f"{error:.1e}"
 
 
 def summary_line(report: Report) -> str:

@@ -1,6 +1,6 @@
 """`report.json`: the truth of a run, from which every other report is made."""
 
-__all__ = ["EngineRow", "Report", "Result", "Summary", "make_report", "read_report", "write_report"]
+__all__ = ["EngineRow", "NaiveRow", "Report", "Result", "Summary", "make_report", "read_report", "write_report"]
 
 import math
 from collections.abc import Iterable, Mapping
@@ -119,6 +119,26 @@ class Summary(_Row):
         return cls(**counts, not_run=sum(not engine.ran for engine in engines))
 
 
+class NaiveRow(_Row):
+    """One loss as a graph converted whole to half precision gives it, for comparison; it is not judged.
+
+    Attributes:
+        precision: Type of its maps, and of everything in the naive graph.
+        case: Golden case.
+        output: Output name.
+        oracle: The oracle's value on the inputs as deployed.
+        actual: What our graph gave.
+        naive: What upstream's formulation gives with every tensor in that type.
+    """
+
+    precision: str
+    case: str
+    output: str
+    oracle: Number
+    actual: Number
+    naive: Number
+
+
 class Report(_Row):
     """The whole of `report.json`.
 
@@ -128,6 +148,7 @@ class Report(_Row):
         summary: Counts over `results` and `engines`.
         results: One row for each output of each case.
         engines: One row for each engine.
+        naive: What naive half precision would give, beside ours.
         environment: Versions, device and settings (such as whether TF32 was on), and the policy's constants.
     """
 
@@ -138,6 +159,7 @@ class Report(_Row):
     summary: Summary
     results: tuple[Result, ...]
     engines: tuple[EngineRow, ...] = ()
+    naive: tuple[NaiveRow, ...] = ()
     environment: dict[str, str | int | bool | Number | None] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -169,6 +191,7 @@ def make_report(
     *,
     policy: Policy,
     engines: Iterable[EngineRow] = (),
+    naive: Iterable[NaiveRow] = (),
     environment: Mapping[str, Any] | None = None,
 ) -> Report:
     """Put a report together and count its summary.
@@ -178,6 +201,7 @@ def make_report(
         results: Rows of `lossrt.validators.parity.validate`.
         policy: What judged them; its constants join the environment.
         engines: Rows of the engines, run or not.
+        naive: Rows of `lossrt.validators.naive.naive_rows`.
         environment: Flat names and values: versions, device, whether TF32 was on.
     """
     constants = {"kappa": policy.kappa, "lambda": policy.lam, "accumulate": policy.accumulate}
@@ -188,6 +212,7 @@ def make_report(
         summary=Summary.of(rows, costs),
         results=rows,
         engines=costs,
+        naive=tuple(naive),
         environment={**(environment or {}), **constants},
     )
 

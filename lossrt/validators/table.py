@@ -1,6 +1,6 @@
 """The report in the terminal, as rich tables."""
 
-__all__ = ["MOST_LINES", "engine_table", "report_view", "verdict_table"]
+__all__ = ["MOST_LINES", "engine_table", "naive_table", "report_view", "verdict_table"]
 
 from collections.abc import Iterable
 
@@ -8,8 +8,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lossrt.validators.overview import ENGINE_HEAD, Grid, engine_cells, excess_text, grids, problem_lines, summary_line
-from lossrt.validators.report import EngineRow, Report
+from lossrt.validators.overview import (
+    ENGINE_HEAD,
+    NAIVE_HEAD,
+    Grid,
+    engine_cells,
+    excess_text,
+    grids,
+    naive_cells,
+    problem_lines,
+    summary_line,
+)
+from lossrt.validators.report import EngineRow, NaiveRow, Report
 from lossrt.validators.tolerances import Grade
 
 MOST_LINES = 20
@@ -23,6 +33,8 @@ def report_view(report: Report) -> Group:
     parts: list[RenderableType] = [verdict_table(grid) for grid in grids(report.results)]
     if report.engines:
         parts.append(engine_table(report.engines))
+    if report.naive:
+        parts.append(naive_table(report.naive))
     lines = problem_lines(report)
     # Text, not markup: `loss_reg[nominal]` would lose its case as an unknown tag.
     parts += [Text(line, style=_STYLES["fail" if line.startswith("FAIL") else "warn"]) for line in lines[:MOST_LINES]]
@@ -49,6 +61,15 @@ def _cell(grid: Grid, case: str, graph: str) -> Text:
     if result is None:
         return Text("–", style="dim")
     return Text(f"{result.verdict} {excess_text(result.excess)}", style=_STYLES[result.verdict])
+
+
+def naive_table(rows: Iterable[NaiveRow]) -> Table:
+    """Return what naive half precision makes of the total; report.md has every loss."""
+    table = Table(*NAIVE_HEAD, title="naive half precision, for comparison", title_justify="left", box=None)
+    for row in rows:
+        if row.output == "loss":
+            table.add_row(*(Text(cell) for cell in naive_cells(row)))
+    return table
 
 
 def engine_table(engines: Iterable[EngineRow]) -> Table:

@@ -52,6 +52,7 @@ def fill(root: Path, graphs: tuple[str, ...], cases: Mapping[str, dict[str, Any]
         spec = spec_of(graph, arrays if cases else {}, tuple(oracle) if cases else ())
         entries[graph] = GraphEntry(spec=spec, precisions=("fp32",), cases={"fp32": tuple(cases)})
     return Manifest(
+        name=RECIPE.name,
         recipe=RECIPE,
         target="ort",
         gather="inline",

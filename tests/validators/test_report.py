@@ -34,7 +34,7 @@ def test_the_file_has_the_agreed_fields(tmp_path: Path) -> None:
     path = tmp_path / "reports" / "report.json"
     write_report(path, report_of(result_row(index=(0, 3)), engines=(engine_row(ran=False), engine_row())))
     data = json.loads(path.read_text())
-    assert list(data) == ["schema", "bundle_id", "summary", "results", "engines", "environment"]
+    assert list(data) == ["schema", "bundle_id", "summary", "results", "engines", "naive", "environment"]
     assert data["schema"] == 1
     assert data["summary"] == {"pass": 1, "warn": 0, "fail": 0, "not_run": 1}
     assert list(data["results"][0]) == FIELDS.split()

@@ -56,4 +56,4 @@ def identity(
         w, b = weight.astype(np.float64), bias.astype(np.float64)
         sizes = np.abs(scaled) @ np.abs(w).T + np.abs(b)
         values, parts = cross_entropy(scaled @ w.T + b, sizes, ids[chosen])
-    return Estimate(value=np.asarray(values.mean()), scale=np.asarray(parts.mean()), terms=terms)
+        return Estimate(value=np.asarray(values.mean()), scale=np.asarray(parts.mean()), terms=terms)

@@ -40,5 +40,6 @@ def norm_reg_l1(
         quotient = (np.abs(slots.pred) + slots.own) / np.abs(shifted)
         lost = (np.abs(slots.target) + EPSILON) / np.abs(shifted)
         divisor = mask.astype(np.float64).sum() * pred.shape[1] + EPSILON
+        value = terms.sum() / divisor
         scale = ((quotient * lost + 1) * np.abs(slots.mask)).sum() / divisor
-    return Estimate(value=np.asarray(terms.sum() / divisor), scale=np.asarray(np.abs(scale)), terms=target.size)
+    return Estimate(value=np.asarray(value), scale=np.asarray(np.abs(scale)), terms=target.size)

@@ -33,8 +33,8 @@ def smooth_l1(
         slots = slots_of(pred, target, mask, ind, raw_depth=raw_depth)
         terms, rounding = penalty_of(slots.distance, slots.own * np.abs(slots.mask))
         divisor = mask.astype(np.float64).sum() + EPSILON
-        scale = np.abs(rounding.sum() / divisor)
-    return Estimate(value=np.asarray(terms.sum() / divisor), scale=np.asarray(scale), terms=target.size)
+        value, scale = terms.sum() / divisor, np.abs(rounding.sum() / divisor)
+    return Estimate(value=np.asarray(value), scale=np.asarray(scale), terms=target.size)
 
 
 def penalty_of(

@@ -36,5 +36,5 @@ def weighted_bce(pred: NDArray[Any], target: NDArray[Any], mask: NDArray[Any], i
         terms = slots.mask * (((1 - t) * x - np.minimum(x, 0)) + tail)
         parts = np.abs(slots.mask) * (np.maximum(x, 0) + np.abs(x * t) + tail)
         divisor = slots.mask.sum() + EPSILON
-        scale = np.abs(parts.sum() / divisor)
-    return Estimate(value=np.asarray(terms.sum() / divisor), scale=np.asarray(scale), terms=mask.size)
+        value, scale = terms.sum() / divisor, np.abs(parts.sum() / divisor)
+    return Estimate(value=np.asarray(value), scale=np.asarray(scale), terms=mask.size)
