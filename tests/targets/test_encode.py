@@ -112,6 +112,35 @@ def test_arrays_are_legal_and_consistent(frame, make_recipe):
         assert (arrays[f"{head}_mask"][:, 0] == arrays["mask"]).all()
 
 
+@settings(deadline=None, max_examples=150)
+@given(seed=st.integers(1000, 10**9))
+def test_arrays_of_every_family_are_legal(seed):
+    frame, previous, recipe = random_case(seed)
+    arrays = encode_frame(frame, previous, recipe).arrays
+    height, width = recipe.map_size
+    ranges = {"ind": height * width, "cat": recipe.classes, "hp_ind": height * width, "joint": 17, "rotbin": 2}
+    for name, array in arrays.items():
+        if array.dtype == np.int64:
+            low, high = (-1, recipe.identities) if name == "ids" else (0, ranges[name])
+            assert ((array >= low) & (array < high)).all(), name
+        else:
+            assert array.dtype == np.float32
+            assert np.isfinite(array).all(), name
+        if name.endswith("mask") or name == "nuscenes_att":
+            assert np.isin(array, (0, 1)).all(), name
+        if name in ("hm", "hm_hp"):
+            assert ((array >= 0) & (array <= 1)).all()
+    for heat, index, mask, plane in (("hm", "ind", "mask", "cat"), ("hm_hp", "hp_ind", "hm_hp_mask", "joint")):
+        if heat in arrays:
+            valid = arrays[mask] > 0
+            peaks = arrays[heat].reshape(len(arrays[heat]), -1)[arrays[plane][valid], arrays[index][valid]]
+            assert (peaks == 1).all()
+    for head in recipe.active_heads:
+        if f"{head}_mask" in arrays and head not in ("hm_hp", "hp_offset", "rot"):
+            assert not arrays[head][arrays[f"{head}_mask"] == 0].any(), head
+            assert (arrays[f"{head}_mask"].max(axis=1) <= arrays["mask"]).all(), head
+
+
 def test_a_box_by_hand(make_recipe):
     """96x64 onto 12x8: scale 1/8. Box (8, 16)-(40, 48) px becomes (1, 2)-(5, 6); it came from 16 px further left."""
     now, before = frame_of([(8, 16, 40, 48)], ids=[5]), frame_of([(-8, 16, 24, 48)], ids=[5])
