@@ -85,6 +85,14 @@ def test_centerpoint(name: str) -> None:
     assert losses["anno_box"] == pytest.approx(sum(np.multiply(recipe.code_weights, dims)), rel=1e-14)
 
 
+def test_the_graph_of_regressions_prefers_reg() -> None:
+    heads = {"hm": 3, "tracking": 2, "reg": 2}
+    recipe = FAMILY["ddd"].model_copy(update={"heads": heads, "weights": dict.fromkeys(heads, 1.0)})
+    tensors = tensors_of(random_batch(recipe), torch.float64)
+    losses = REFERENCES["generic_loss"](recipe, tensors)
+    assert float(REFERENCES["reg_weighted_l1"](recipe, tensors)["loss"]) == float(losses["loss_reg"])
+
+
 def test_a_graph_of_a_loss_that_no_head_has_is_refused() -> None:
     with pytest.raises(InputError, match="graph 'identity': no head of recipe 'small' has this loss"):
         REFERENCES["identity"](FAMILY["ctdet"], {})

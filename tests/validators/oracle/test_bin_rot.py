@@ -82,3 +82,12 @@ def test_large_logits_do_not_overflow() -> None:
     pred = PRED * 1000
     out = estimate([1, 1], [[0, 0]] * 2, [[0.0, 0.0]] * 2, pred)
     assert float(out.value) == pytest.approx((1700 + 2000) / 2, rel=1e-12)
+
+
+def test_a_good_residual_keeps_the_scale_of_its_sine() -> None:
+    # Off by 1e-3, the penalty is 5e-7, but an error of 1 ulp in the sine alone moves it by 1e-3 ulp.
+    pred = np.zeros_like(PRED)
+    pred[0, 2, 0, 0], pred[0, 3, 0, 0] = math.sin(0.4) + 1e-3, math.cos(0.4)
+    inside, outside = (estimate([0, 0], [[bin_, 0], [0, 0]], [[0.4, 0.0]] * 2, pred) for bin_ in (1, 0))
+    assert float(inside.value - outside.value) == pytest.approx(5e-7, rel=1e-9)
+    assert float(inside.scale - outside.scale) == pytest.approx(1e-3, rel=1e-2)

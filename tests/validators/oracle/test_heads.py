@@ -2,6 +2,7 @@
 
 import math
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -53,6 +54,17 @@ def test_single_loss_graphs_take_the_first_stack() -> None:
     assert float(ORACLES["bin_rot"](recipe, arrays)["loss"].value) == total_of(single, arrays)["loss_rot"]
 
 
+def test_the_graph_of_regressions_prefers_reg() -> None:
+    mot = FAMILY["ddd"].model_copy(
+        update={"heads": {"hm": 3, "tracking": 2, "reg": 2}, "weights": dict.fromkeys(("hm", "tracking", "reg"), 1.0)}
+    )
+    arrays = random_batch(mot)
+    losses = total_of(mot, arrays)
+    assert float(ORACLES["reg_weighted_l1"](mot, arrays)["loss"].value) == losses["loss_reg"] != losses["loss_tracking"]
+    del mot.heads["reg"]
+    assert float(ORACLES["reg_weighted_l1"](mot, arrays)["loss"].value) == losses["loss_tracking"]
+
+
 def test_a_graph_of_a_loss_that_no_head_has_is_refused() -> None:
     with pytest.raises(
         InputError, match=r"graph 'bin_rot': recipe 'small' trains no head .* fast_focal, reg_weighted_l1"
@@ -83,6 +95,17 @@ def test_a_prediction_off_by_a_hundredth_shows(recipe: Recipe) -> None:
         found = ORACLES["generic_loss"](recipe, arrays | {name: fault})[f"loss_{head}"]
         part = plain[f"loss_{head}"]
         assert abs(float(found.value - part.value)) > 8 * math.sqrt(part.terms) * 2.0**-24 * float(part.scale), head
+
+
+@recipes
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=["fp16", "bf16"])
+def test_deployed_types_are_widened_as_they_are(recipe: Recipe, dtype: type) -> None:
+    rounded = {k: v.astype(dtype) if v.dtype == np.float32 else v for k, v in random_batch(recipe).items()}
+    wide = {k: v.astype(np.float64) if v.dtype == dtype else v for k, v in rounded.items()}
+    narrow, exact = ORACLES["generic_loss"](recipe, rounded), ORACLES["generic_loss"](recipe, wide)
+    for name, part in exact.items():
+        np.testing.assert_array_equal(narrow[name].value, part.value)
+        assert narrow[name].value.dtype == narrow[name].scale.dtype == np.float64
 
 
 @pytest.mark.parametrize("family", ["centerpoint", "centerpoint-two-stacks"])

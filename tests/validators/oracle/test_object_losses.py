@@ -86,6 +86,13 @@ def test_smooth_l1_turns_linear_at_1(distance: float) -> None:
     assert float(out.value) == pytest.approx(expected / 1.0001, rel=1e-14)
 
 
+@pytest.mark.parametrize(("distance", "scale"), [(0.5, 0.125), (3.0, 3.5)], ids=["quadratic", "linear"])
+def test_smooth_l1_keeps_the_scale_of_both_parts(distance: float, scale: float) -> None:
+    pred, slot = np.full((1, 1, 1, 1), distance), np.zeros((1, 1), np.int64)
+    out = smooth_l1(pred, np.zeros((1, 1, 1)), np.ones((1, 1)), slot)
+    assert float(out.scale) == pytest.approx(scale / 1.0001, rel=1e-14)
+
+
 def test_a_good_ratio_keeps_the_scale_of_both_parts() -> None:
     pred, target = np.full((1, 1, 1, 1), 4.0001), np.full((1, 1, 1), 4.0)
     out = norm_reg_l1(pred, target, np.ones((1, 1)), np.zeros((1, 1), np.int64))
