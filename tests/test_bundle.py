@@ -190,12 +190,13 @@ def test_a_bundle_may_itself_be_reached_by_a_link(bundle: Bundle, tmp_path: Path
 
 @pytest.mark.parametrize(
     "name",
-    ["../out2/x", "graphs/../../x", "/etc/hostname", "manifest.json", "engines/x", "graphs\\..\\x", "", "graphs"],
-    ids=["parent", "inside-parent", "absolute", "manifest", "engines", "backslash", "empty", "folder"],
+    ["../out2/x", "graphs/../../x", "/etc/hostname", "manifest.json", "engines/x", "graphs\\..\\x", ""],
+    ids=["parent", "inside-parent", "absolute", "manifest", "engines", "backslash", "empty"],
 )
 def test_a_manifest_cannot_name_files_elsewhere(bundle: Bundle, name: str) -> None:
     edit_manifest(bundle, lambda data: data["files"].update({name: "0" * 64}))
-    assert f"file '{name}': " in refusal(bundle.root)
+    expected = f"file '{name}': a manifest may only name files below graphs, baselines, cases"
+    assert expected in refusal(bundle.root)
 
 
 @pytest.mark.parametrize(
