@@ -22,6 +22,7 @@ from lossrt.export.gather_function import gather_function, gather_op
 from lossrt.models import Graph
 from lossrt.passes.inline import inline_functions
 from lossrt.passes.opset import convert_opset
+from lossrt.passes.shape_range import expand_shape_ranges
 from lossrt.platforms import Platform, find_platform
 from lossrt.recipe import Recipe
 from lossrt.spec import GraphSpec, resolved_shape
@@ -106,6 +107,9 @@ def onnx_from_module(module: nn.Module, spec: GraphSpec, *, options: ExportOptio
     if options.gather != "function" or not options.platform.functions:
         model = inline_functions(model)
     model = convert_opset(model, options.platform.opset)
+    if not options.platform.functions:
+        # Parsers this old read past the range of a Shape, in silence.
+        model = expand_shape_ranges(model)
     return shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 

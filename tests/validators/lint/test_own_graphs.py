@@ -32,13 +32,7 @@ def exported(name: str, platform: Platform, recipe: Recipe, exports: Exports) ->
     return exports[key]
 
 
-# The export writes Shape with start and end, which TensorRT 8.x ignores: `expand_shape_ranges` is still to be called there.
-RANGED = pytest.mark.xfail(reason="the export does not call expand_shape_ranges for TensorRT 8.x", strict=True)
-EXPORTED_FOR = [
-    pytest.param(platform, marks=() if platform.functions else RANGED, id=platform.name)
-    for platform in PLATFORMS.values()
-    if platform.name != "ort"
-]
+EXPORTED_FOR = [pytest.param(platform, id=platform.name) for platform in PLATFORMS.values() if platform.name != "ort"]
 
 
 @pytest.mark.parametrize("platform", EXPORTED_FOR)
