@@ -74,6 +74,7 @@ def uniform(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Gener
         raw = _raw(recipe, head)
         arrays[name][:] = LOGIT if raw else _sigmoid(LOGIT)
         _tell_heatmap(arrays, name, OBJECT_LOGIT if raw else _sigmoid(OBJECT_LOGIT))
+    arrays["mask"] = _thinned((batch, recipe.max_objs, 1), rng)[..., 0]
     for head in regressed_heads(recipe):
         arrays[head][:] = FLANK
         arrays[f"{head}_mask"] = _thinned(arrays[head].shape, rng)
