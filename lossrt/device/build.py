@@ -13,7 +13,7 @@ import onnx
 from lossrt.bundle import Bundle
 from lossrt.passes.fix_dims import fix_dims
 from lossrt.runtime.compiler import COMPUTE_CAPABILITIES, choose_backend
-from lossrt.runtime.engines import EngineRecord, build_engine, read_records
+from lossrt.runtime.engines import EngineRecord, Origin, build_engine, read_records
 from lossrt.runtime.environment import available_cores
 from lossrt.runtime.profiles import ProfileRange
 from lossrt.runtime.trt import TensorRTSession, open_engine
@@ -30,11 +30,17 @@ class BuildOptions:
         backend: `tensorrt` or `rtx`; None chooses.
         compute_capabilities: GPUs to build for; empty: the default ones, or this machine's GPU with `tensorrt`.
         workspace_bytes: Scratch memory that an engine may use at most.
+        plugins: The user's plugin libraries, trusted already; TensorRT only.
+        keep_log: Keep the compiler's verbose log beside each engine.
+        trust: SHA-256 digests of engines from other machines that may be reused.
     """
 
     backend: str | None = None
     compute_capabilities: tuple[str, ...] = ()
     workspace_bytes: int | None = None
+    plugins: tuple[Path, ...] = ()
+    keep_log: bool = False
+    trust: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +105,31 @@ def build_engines(
     jobs = [(plan, capability) for plan in _plans(bundle) for capability in capabilities]
 
     def compile_one(plan: _Plan, capability: str | None) -> EngineNote:
+        def tell(step: str) -> None:
+            progress(f"{plan.name} {capability or 'this GPU'}: {step}", done, len(jobs))
+
         record = build_engine(
             _model(bundle, plan),
             out_dir=bundle.root / "engines",
             graph=plan.graph,
             precision=plan.precision,
             variant=plan.variant,
+            origin=_origin(bundle),
             backend=backend,
             compute_capability=capability,
             profile={} if plan.fixed else _profile(bundle, plan.graph),
             workspace_bytes=chosen.workspace_bytes,
+            plugins=chosen.plugins,
+            keep_log=chosen.keep_log,
+            trust=chosen.trust,
+            progress=tell,
         )
         return EngineNote(record, plan.dims(bundle))
 
-    # Each compile is a process of its own, so threads are enough to keep every core busy.
-    with ThreadPoolExecutor(max_workers=available_cores()) as pool:
+    done = 0
+    # Each compile is a process of its own, so threads are enough to keep every core busy. TensorRT times kernels on the
+    # GPU while it builds: two builds at once would measure each other.
+    with ThreadPoolExecutor(max_workers=available_cores() if backend == "rtx" else 1) as pool:
         waiting = [pool.submit(compile_one, plan, capability) for plan, capability in jobs]
         notes = []
         for done, (future, (plan, capability)) in enumerate(zip(waiting, jobs, strict=True)):
@@ -136,6 +152,12 @@ def engine_notes(bundle: Bundle) -> list[EngineNote]:
         for record in records
         if record.identity.onnx_sha256 == hashlib.sha256(_model(bundle, plan)).hexdigest()
     ]
+
+
+def _origin(bundle: Bundle) -> Origin:
+    recipe = bundle.manifest.recipe
+    digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest() if recipe else None
+    return Origin(bundle.manifest.name, digest, bundle.manifest.target)
 
 
 def _plans(bundle: Bundle) -> Iterator[_Plan]:
@@ -167,20 +189,35 @@ def _model(bundle: Bundle, plan: _Plan) -> bytes:
     return bytes(fixed.SerializeToString(deterministic=True))
 
 
-def open_graph(bundle: Bundle, path: Path, *, backend: str) -> TensorRTSession:
-    """Build the engine of one of a bundle's graphs for this machine's GPU, or reuse it, and open it.
+def open_graph(
+    bundle: Bundle, path: Path, *, backend: str, plugins: tuple[Path, ...] = (), trust: tuple[str, ...] = ()
+) -> TensorRTSession:
+    """Build the engine of a graph for this machine's GPU, or reuse it, and open it.
 
     Args:
         bundle: The bundle.
-        path: The graph's ONNX file, `<graph>.<precision>.onnx`.
+        path: The ONNX file of one of its graphs, or of another model with dimensions of the same names.
         backend: `tensorrt` or `rtx`.
+        plugins: The user's plugin libraries, trusted already; TensorRT only.
+        trust: SHA-256 digests of engines from other machines that may be reused.
 
     Raises:
         BackendError: The backend or a GPU is missing, or the build fails.
     """
-    graph, precision = path.name.removesuffix(".onnx").rsplit(".", 1)
-    folder = bundle.root / "engines"
+    own = {bundle.graph_path(plan.graph, plan.precision): plan for plan in _plans(bundle) if not plan.fixed}
+    plan = own.get(path, _Plan("model", "own", {}))
+    ranges: dict[str, ProfileRange] = {}
+    for graph in [plan.graph] if path in own else bundle.manifest.graphs:
+        ranges |= _profile(bundle, graph)
     record = build_engine(
-        path, out_dir=folder, graph=graph, precision=precision, backend=backend, profile=_profile(bundle, graph)
+        path,
+        out_dir=bundle.root / "engines",
+        graph=plan.graph,
+        precision=plan.precision,
+        origin=_origin(bundle) if path in own else None,
+        backend=backend,
+        profile=ranges,
+        plugins=plugins,
+        trust=trust,
     )
-    return open_engine(folder / record.identity.file)
+    return open_engine(bundle.root / "engines" / record.identity.file, trust=trust, plugins=plugins)

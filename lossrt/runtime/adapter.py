@@ -6,12 +6,15 @@ into one sentence. The library keeps the first logger of a process, so each buil
 (`lossrt.runtime.worker`).
 """
 
-__all__ = ["build_engine_bytes", "collecting_logger", "import_module"]
+__all__ = ["build_engine_bytes", "collecting_logger", "import_module", "load_plugins"]
 
 import importlib
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, TextIO
 
+from lossrt.bundle import replace_file
 from lossrt.errors import BackendError
 from lossrt.runtime.job import MODULES, BackendName, CompileJob, CompileOutcome
 
@@ -21,21 +24,26 @@ _INSTALL = {
 }
 
 
-def build_engine_bytes(job: CompileJob, model: bytes, log: TextIO) -> tuple[bytes, CompileOutcome]:
+def build_engine_bytes(
+    job: CompileJob, model: bytes, log: TextIO, *, progress: TextIO | None = None
+) -> tuple[bytes, CompileOutcome]:
     """Parse the model and build the engine. Once a process.
 
     Args:
         job: What to build.
         model: The ONNX file's bytes.
         log: Receives the compiler's verbose log, line by line, so that it outlives an abort.
+        progress: Receives a line for every step, such as `Timing tactics 2/3`, where the version tells of them.
 
     Raises:
-        BackendError: A module is missing, the parser refuses the model, the GPU cannot be built for, or the build fails.
+        BackendError: A module is missing, a plugin library does not load, the parser refuses the model, the GPU cannot be
+            built for, or the build fails.
     """
     trt = import_module(job.backend)
     loaders = _polygraphy_loaders(job.backend)
     logger = collecting_logger(trt, log)
     builder = trt.Builder(logger)
+    load_plugins(trt, logger, job.plugins)
     network, flags = _network(trt, builder)
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model):
@@ -44,6 +52,10 @@ def build_engine_bytes(job: CompileJob, model: bytes, log: TextIO) -> tuple[byte
             "replace these nodes, or choose another --target"
         )
     config, config_flags = _config(trt, loaders, job, builder, network)
+    if progress is not None and hasattr(trt, "IProgressMonitor") and hasattr(config, "progress_monitor"):
+        config.progress_monitor = monitor = _progress_monitor(trt, progress)  # noqa: F841  # TensorRT only borrows it
+    if job.timing_cache is not None and _start_timing_cache(config, Path(job.timing_cache)):
+        config_flags = (*config_flags, "timing cache")
     start = time.perf_counter()
     try:
         engine = loaders["build"]((builder, network, parser), config)()
@@ -51,7 +63,33 @@ def build_engine_bytes(job: CompileJob, model: bytes, log: TextIO) -> tuple[byte
         reasons = "; ".join(logger.errors) or str(error)
         limit = f" within {job.workspace_bytes} bytes of workspace" if job.workspace_bytes is not None else ""
         raise BackendError(f"{job.name}: {job.backend} cannot build an engine{limit}: {reasons}") from error
-    return bytes(engine), CompileOutcome(flags=(*flags, *config_flags), build_s=time.perf_counter() - start)
+    build_s = time.perf_counter() - start
+    if job.timing_cache is not None and "timing cache" in config_flags:
+        replace_file(Path(job.timing_cache), bytes(config.get_timing_cache().serialize()))
+    return bytes(engine), CompileOutcome(flags=(*flags, *config_flags), build_s=build_s)
+
+
+def load_plugins(trt: Any, logger: Any, libraries: Iterable[str]) -> None:
+    """Load the user's plugin libraries into a backend; their code runs from here on.
+
+    Args:
+        trt: The imported module of the backend.
+        logger: Its logger.
+        libraries: Absolute paths, trusted already (`lossrt.runtime.libraries`).
+
+    Raises:
+        BackendError: The version cannot load plugin libraries, or one does not load.
+    """
+    chosen = tuple(libraries)
+    if not chosen:
+        return
+    trt.init_libnvinfer_plugins(logger, "")
+    for path in chosen:
+        if trt.get_plugin_registry().load_library(path) is None:
+            reasons = "; ".join(logger.errors) or "no reason given"
+            raise BackendError(
+                f"--plugin '{path}': TensorRT {trt.__version__} cannot load it: {reasons}; build it against this version"
+            )
 
 
 def import_module(backend: BackendName) -> Any:
@@ -133,6 +171,40 @@ def _config(
         config.clear_flag(trt.BuilderFlag.TF32)
         flags.append("TF32" if config.get_flag(trt.BuilderFlag.TF32) else "no TF32")
     return config, tuple(flags)
+
+
+def _start_timing_cache(config: Any, path: Path) -> bool:
+    """Give the builder what earlier builds measured; say whether there is a cache to keep afterwards."""
+    if not hasattr(config, "create_timing_cache"):
+        return False
+    known = path.read_bytes() if path.is_file() else b""
+    # A cache of another version or GPU is refused: an empty one takes its place.
+    return bool(
+        config.set_timing_cache(config.create_timing_cache(known), False)
+        or config.set_timing_cache(config.create_timing_cache(b""), False)
+    )
+
+
+def _progress_monitor(trt: Any, out: TextIO) -> Any:
+    """Return a monitor that writes a line for every step, such as `Timing tactics 2/3`."""
+
+    class LineMonitor(trt.IProgressMonitor):  # type: ignore[misc]  # the base class is known at run time only
+        def __init__(self) -> None:
+            # pybind11 requires the base's __init__ by name.
+            trt.IProgressMonitor.__init__(self)
+            self.steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, _parent: str | None, num_steps: int) -> None:
+            self.steps[phase_name] = num_steps
+
+        def phase_finish(self, phase_name: str) -> None:
+            self.steps.pop(phase_name, None)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            out.write(f"{phase_name} {step + 1}/{self.steps.get(phase_name, '?')}\n")
+            return True
+
+    return LineMonitor()
 
 
 def _capability(trt: Any, wanted: str | None) -> tuple[int, int]:

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from lossrt.runtime.profiles import InputRange, ProfileRange, profile_inputs
 COMPUTE_CAPABILITIES = ("8.6", "8.9", "12.0")
 """What is built for where the user names none: RTX 30, 40 and 50."""
 
+_LOOK_EVERY_S = 0.25
 _POLYGRAPHY = {
     "rtx": {"POLYGRAPHY_USE_TENSORRT_RTX": "1"},
     "tensorrt": {"POLYGRAPHY_USE_TENSORRT_RTX": "0"},
@@ -92,8 +94,11 @@ def compile_onnx(
     compute_capability: str | None = None,
     profile: Mapping[str, ProfileRange] | None = None,
     workspace_bytes: int | None = None,
+    plugins: Sequence[Path] = (),
+    timing_cache: Path | None = None,
     name: str | None = None,
     timeout_s: float = 600.0,
+    progress: Callable[[str], None] | None = None,
 ) -> Compiled:
     """Compile an ONNX model.
 
@@ -103,8 +108,11 @@ def compile_onnx(
         compute_capability: The GPU to build for, such as `8.9`; None: the GPU of this machine.
         profile: Sizes of every open dimension, by name.
         workspace_bytes: Scratch memory that the engine may use at most: the build fails above it.
+        plugins: The user's plugin libraries, trusted already (`lossrt.runtime.libraries`).
+        timing_cache: File that keeps how long kernels took, for later builds; not used on RTX, where it does nothing.
         name: What messages call the model; None: by its path.
         timeout_s: Seconds after which the compiler is stopped.
+        progress: Told the compiler's latest step now and then, such as `Timing tactics 2/3`.
 
     Raises:
         InputError: The model is corrupt, uses a type that engines do not keep, or has an open dimension without a range;
@@ -121,11 +129,13 @@ def compile_onnx(
         compute_capability=checked_capability(backend, compute_capability),
         profile=profile_inputs(proto, profile or {}, where=where),
         workspace_bytes=workspace_bytes,
+        plugins=_checked_plugins(backend, plugins),
+        timing_cache=str(timing_cache) if timing_cache is not None and backend != "rtx" else None,
     )
     with tempfile.TemporaryDirectory(prefix="lossrt-build-") as scratch:
         folder = Path(scratch)
         (folder / "model.onnx").write_bytes(content)
-        outcome = _run_worker(folder, job, timeout_s)
+        outcome = _run_worker(folder, job, timeout_s, progress)
         if outcome.error is not None:
             raise BackendError(outcome.error)
         return Compiled(
@@ -157,33 +167,66 @@ def checked_capability(backend: BackendName, wanted: str | None) -> str:
     return here
 
 
-def _run_worker(folder: Path, job: CompileJob, timeout_s: float) -> CompileOutcome:
+def _checked_plugins(backend: BackendName, plugins: Sequence[Path]) -> tuple[str, ...]:
+    if plugins and backend == "rtx":
+        raise BackendError(
+            f"--plugin '{plugins[0]}': TensorRT for RTX has no plugins, and a node for one aborts its parser; use "
+            "--backend tensorrt on a machine with a GPU, or write the node in ONNX operators"
+        )
+    return tuple(str(path) for path in plugins)
+
+
+def _run_worker(
+    folder: Path, job: CompileJob, timeout_s: float, progress: Callable[[str], None] | None
+) -> CompileOutcome:
     (folder / "job.json").write_text(job.model_dump_json(), encoding="utf-8")
     environment = os.environ | _POLYGRAPHY[job.backend] | {"POLYGRAPHY_AUTOINSTALL_DEPS": "0"}
     # The child finds what we find, and nothing from the folder that the user happens to be in.
     environment["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
     command = [sys.executable, "-m", "lossrt.runtime.worker", str(folder)]
-    try:
-        done = subprocess.run(  # noqa: S603  # our own module, no shell
-            command,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
+    # Standard error goes to a file: nobody reads a pipe while the compiler works.
+    with (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(  # noqa: S603  # our own module, no shell
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
         )
-    except subprocess.TimeoutExpired as error:
-        raise BackendError(
-            f"{job.name}: {job.backend} did not finish within {timeout_s:g} s; simplify the graph"
-        ) from error
+        try:
+            code = _wait(process, folder / "progress", timeout_s, progress)
+        except subprocess.TimeoutExpired as error:
+            raise BackendError(
+                f"{job.name}: {job.backend} did not finish within {timeout_s:g} s; simplify the graph"
+            ) from error
+        finally:
+            process.kill()
+            process.wait()
     try:
         return CompileOutcome.model_validate_json((folder / "outcome.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise BackendError(
-            f"{job.name}: the process of {job.backend} {_death(done.returncode)}; {_last_words(folder, done.stderr)}"
-        ) from error
+        raise BackendError(f"{job.name}: the process of {job.backend} {_death(code)}; {_last_words(folder)}") from error
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]", steps: Path, timeout_s: float, progress: Callable[[str], None] | None
+) -> int:
+    """Return the exit code; meanwhile tell the latest step."""
+    if progress is None:
+        return process.wait(timeout_s)
+    end, told = time.monotonic() + timeout_s, ""
+    while True:
+        try:
+            return process.wait(_LOOK_EVERY_S)
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                raise
+        latest = _latest_line(steps)
+        if latest not in ("", told):
+            progress(latest)
+            told = latest
+
+
+def _latest_line(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    whole = text.rpartition("\n")[0]
+    return whole.rpartition("\n")[2]
 
 
 def _death(code: int) -> str:
@@ -195,10 +238,10 @@ def _death(code: int) -> str:
         return f"was killed by signal {-code}"
 
 
-def _last_words(folder: Path, stderr: str) -> str:
-    log = folder / "build.log"
-    logged = log.read_text(encoding="utf-8").strip() if log.is_file() else ""
-    text = stderr.strip() or logged
+def _last_words(folder: Path) -> str:
+    files = (folder / "stderr", folder / "build.log")
+    texts = (path.read_text(encoding="utf-8", errors="replace").strip() for path in files if path.is_file())
+    text = next((text for text in texts if text), "")
     return f"its last line: {text.splitlines()[-1][:300]}" if text else "it said nothing"
 
 

@@ -3,17 +3,20 @@
 __all__ = [
     "EngineIdentity",
     "EngineRecord",
+    "Origin",
     "arch_name",
     "build_engine",
+    "check_fits",
     "load_engine",
     "read_records",
     "reusable_engine",
 ]
 
 import hashlib
+import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,14 +36,32 @@ ADAPTER = 1
 """To be raised whenever the adapter builds differently from the same request, so that older engines are not reused."""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the ONNX model comes from, for its engine's JSON.
+
+    Attributes:
+        recipe: Name of the recipe, or of a user's graph.
+        recipe_sha256: SHA-256 of the whole recipe; None for a user's graph.
+        target: The platform that it was exported for.
+    """
+
+    recipe: str | None = None
+    recipe_sha256: str | None = None
+    target: str | None = None
+
+
 class EngineIdentity(BaseModel):
-    """Everything that decides which engine comes out: two equal identities give byte-identical engines.
+    """What an engine is reused by. Two equal identities give byte-identical engines from TensorRT for RTX.
 
     Attributes:
         graph: Graph name.
         precision: Type of the graph's maps, for example `fp32`.
         variant: What sets it apart from other engines of that graph, for example `b1`; None for the graph as exported.
         onnx_sha256: SHA-256 of the ONNX model.
+        recipe: Name of the recipe, or of a user's graph; None where it is not known.
+        recipe_sha256: SHA-256 of the whole recipe.
+        target: The platform that the model was exported for.
         backend: Which compiler.
         backend_version: Its version.
         adapter: Version of our way to drive it.
@@ -48,6 +69,7 @@ class EngineIdentity(BaseModel):
         platform: Operating system and processor of the machine that built it.
         profile: Shapes of every input with an open dimension: minimum, optimum, maximum.
         workspace_bytes: Limit on scratch memory; None: none.
+        plugins: SHA-256 of the user's plugin libraries, in the order given.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +78,9 @@ class EngineIdentity(BaseModel):
     precision: str
     variant: str | None = None
     onnx_sha256: str
+    recipe: str | None = None
+    recipe_sha256: str | None = None
+    target: str | None = None
     backend: BackendName
     backend_version: str
     adapter: int
@@ -63,6 +88,7 @@ class EngineIdentity(BaseModel):
     platform: str
     profile: dict[str, InputRange]
     workspace_bytes: int | None = None
+    plugins: tuple[str, ...] = ()
 
     @property
     def arch(self) -> str:
@@ -133,11 +159,15 @@ def build_engine(
     graph: str,
     precision: str,
     variant: str | None = None,
+    origin: Origin | None = None,
     backend: str | None = None,
     compute_capability: str | None = None,
     profile: Mapping[str, ProfileRange] | None = None,
     workspace_bytes: int | None = None,
+    plugins: Sequence[Path] = (),
     keep_log: bool = False,
+    trust: Collection[str] = (),
+    progress: Callable[[str], None] | None = None,
 ) -> EngineRecord:
     """Build `<graph>.<precision>.<backend>-<arch>.engine` and the JSON beside it, or reuse them where they still hold.
 
@@ -147,11 +177,15 @@ def build_engine(
         graph: Graph name, a part of the file name.
         precision: Type of the graph's maps, a part of the file name.
         variant: Sets apart engines of one graph, as `<graph>.<precision>.<variant>.…`; None for the graph as exported.
+        origin: Recipe and target of the model, for the JSON.
         backend: `tensorrt` or `rtx`; None chooses (see `lossrt.runtime.compiler.choose_backend`).
         compute_capability: The GPU to build for, such as `8.9`; None: the GPU of this machine.
         profile: Sizes of every open dimension, by name.
         workspace_bytes: Scratch memory that the engine may use at most: the build fails above it.
+        plugins: The user's plugin libraries, trusted already (`lossrt.runtime.libraries`).
         keep_log: Keep the verbose build log beside the engine.
+        trust: SHA-256 digests of engines from other machines that may be reused; without theirs they are built again.
+        progress: Told the compiler's latest step now and then.
 
     Returns:
         What stands in the JSON. The engine is `out_dir / record.identity.file`.
@@ -164,12 +198,15 @@ def build_engine(
     where = f"graph '{graph}.{precision}'" if isinstance(model, bytes) else f"ONNX model '{model}'"
     content = model if isinstance(model, bytes) else read_model(model)
     proto = parse_model(content, where=where)
-    compiler = choose_backend(backend)
+    compiler, source = choose_backend(backend), origin or Origin()
     identity = EngineIdentity(
         graph=_checked_name(graph),
         precision=_checked_name(precision),
         variant=_checked_name(variant) if variant else None,
         onnx_sha256=hashlib.sha256(content).hexdigest(),
+        recipe=source.recipe,
+        recipe_sha256=source.recipe_sha256,
+        target=source.target,
         backend=compiler,
         backend_version=backend_version(compiler),
         adapter=ADAPTER,
@@ -177,8 +214,9 @@ def build_engine(
         platform=f"{platform.system()} {platform.machine()}",
         profile=profile_inputs(proto, profile or {}, where=where),
         workspace_bytes=workspace_bytes,
+        plugins=tuple(file_digest(path) for path in plugins),
     )
-    if (found := reusable_engine(out_dir, identity, with_log=keep_log)) is not None:
+    if (found := reusable_engine(out_dir, identity, with_log=keep_log, trust=trust)) is not None:
         return found
     compiled = compile_onnx(
         content,
@@ -186,21 +224,29 @@ def build_engine(
         compute_capability=identity.compute_capability,
         profile=profile,
         workspace_bytes=workspace_bytes,
+        plugins=plugins,
+        timing_cache=_timing_cache(identity),
         name=where,
+        progress=progress,
     )
     return _store(_Place(out_dir / identity.file), identity, compiled, keep_log)
 
 
-def reusable_engine(out_dir: Path, identity: EngineIdentity, *, with_log: bool = False) -> EngineRecord | None:
+def reusable_engine(
+    out_dir: Path, identity: EngineIdentity, *, with_log: bool = False, trust: Collection[str] = ()
+) -> EngineRecord | None:
     """Return the record of an engine that building again would only repeat; None where there is none.
 
     Args:
         out_dir: Where engines lie.
         identity: The engine that is wanted.
         with_log: Ask for its log as well.
+        trust: SHA-256 digests of engines from other machines that may be reused.
     """
     record = _sound_record(_Place(out_dir / identity.file).record)
     if record is None or record.identity != identity:
+        return None
+    if record.machine != machine_id() and record.engine_sha256 not in trust:
         return None
     return None if with_log and not (record.log and (out_dir / record.log).is_file()) else record
 
@@ -215,14 +261,14 @@ def read_records(folder: Path) -> list[EngineRecord]:
     return [record for record in records if record is not None]
 
 
-def load_engine(path: Path, *, trust: str | None = None) -> tuple[bytes, EngineRecord]:
+def load_engine(path: Path, *, trust: Collection[str] = ()) -> tuple[bytes, EngineRecord]:
     """Read an engine to run it, if it is the one that its JSON records and comes from here or is trusted by digest.
 
     An engine is code: whoever can swap the file can run what he likes.
 
     Args:
         path: The engine.
-        trust: SHA-256 of an engine that was built on another machine, known to the user from elsewhere.
+        trust: SHA-256 digests of engines that were built on other machines, known to the user from elsewhere.
 
     Returns:
         The engine and its record.
@@ -245,12 +291,37 @@ def load_engine(path: Path, *, trust: str | None = None) -> tuple[bytes, EngineR
             f"engine '{path}': expected SHA-256 {record.engine_sha256} as its JSON records, got {digest}; "
             "it was changed after the build: run `lossrt build` again"
         )
-    if record.machine != machine_id() and trust != digest:
+    if record.machine != machine_id() and digest not in trust:
         raise InputError(
             f"engine '{path}': built on another machine, and an engine is code: build it here with `lossrt build`, or "
             f"pass --trust {digest} after comparing it with the digest that its builder gave you"
         )
     return content, record
+
+
+def check_fits(record: EngineRecord, *, compute_capability: str, version: str, name: str) -> None:
+    """Refuse an engine that was built for another GPU, or by another version of the compiler, than this machine has.
+
+    Args:
+        record: The engine's record.
+        compute_capability: Of this machine's GPU.
+        version: Of the backend installed here.
+        name: What messages call the engine.
+
+    Raises:
+        BackendError: It was.
+    """
+    identity = record.identity
+    if identity.compute_capability != compute_capability:
+        raise BackendError(
+            f"{name}: built for compute capability {identity.compute_capability}, and this GPU has {compute_capability}; "
+            f"run `lossrt build BUNDLE --backend {identity.backend} --compute-capability {compute_capability}`"
+        )
+    if identity.backend_version != version:
+        raise BackendError(
+            f"{name}: built by {identity.backend} {identity.backend_version}, and {version} is installed here; an engine "
+            "loads only into its own version: run `lossrt build BUNDLE` again"
+        )
 
 
 def _sound_record(path: Path) -> EngineRecord | None:
@@ -260,6 +331,14 @@ def _sound_record(path: Path) -> EngineRecord | None:
         return record if file_digest(path.parent / record.identity.file) == record.engine_sha256 else None
     except (OSError, ValidationError):
         return None
+
+
+def _timing_cache(identity: EngineIdentity) -> Path | None:
+    """Return the file that keeps measured times: the user's own, since a bundle that travels must not bring one."""
+    if identity.backend == "rtx":
+        return None
+    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return place / "lossrt" / f"timing-{identity.backend_version}-{identity.arch}.cache"
 
 
 def _checked_name(name: str) -> str:

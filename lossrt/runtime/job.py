@@ -23,6 +23,9 @@ class CompileJob(BaseModel):
         compute_capability: The GPU to build for, for example `8.9`; None builds for the GPU of this machine.
         profile: Shapes of every input with an open dimension.
         workspace_bytes: Scratch memory that the engine may use at most; None leaves it to the compiler.
+        plugins: Absolute paths of the user's plugin libraries, trusted already; TensorRT only.
+        timing_cache: Path of the file that keeps how long kernels took; None, and always on RTX, where it does nothing:
+            no cache.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +35,8 @@ class CompileJob(BaseModel):
     compute_capability: str | None = None
     profile: dict[str, InputRange] = {}
     workspace_bytes: int | None = None
+    plugins: tuple[str, ...] = ()
+    timing_cache: str | None = None
 
 
 class CompileOutcome(BaseModel):

@@ -43,9 +43,11 @@ class OrtSession:
         device: `cpu`, or `cuda` where onnxruntime-gpu and a GPU are there.
         threads: Threads inside an operator; None leaves it to ONNX Runtime.
         outputs_all: Mark the result of every node of the main graph as an output, after the graph's own.
+        operators: A library of operators of the user's own, trusted already (`lossrt.runtime.libraries`).
 
     Raises:
-        InputError: The model is missing, corrupt, or has an operator or type that ONNX Runtime lacks.
+        InputError: The model is missing, corrupt, or has an operator or type that ONNX Runtime lacks; or the library is
+            not one of ONNX Runtime operators.
         BackendError: ONNX Runtime, or its CUDA half, is not installed or cannot start.
     """
 
@@ -58,12 +60,14 @@ class OrtSession:
         device: Literal["cpu", "cuda"] = "cpu",
         threads: int | None = None,
         outputs_all: bool = False,
+        operators: Path | None = None,
     ) -> None:
         self._ort = _import_onnxruntime()
         self._graph = "ONNX model" if isinstance(model, bytes) else f"ONNX model '{model}'"
         self.device: str = device
         source = _with_all_outputs(model, self._graph) if outputs_all else model
-        self._session = self._open(source, _providers(self._ort, device), threads)
+        options = self._options(threads, operators)
+        self._session = self._open(source, _providers(self._ort, device), options)
         # ONNX Runtime falls back to the CPU with no more than a warning.
         if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
             raise BackendError(
@@ -74,12 +78,23 @@ class OrtSession:
         self.input_names = tuple(port.name for port in self._ports)
         self.output_names = tuple(entry.name for entry in self._session.get_outputs())
 
-    def _open(self, source: Path | str | bytes, providers: list[Any], threads: int | None) -> Any:
+    def _options(self, threads: int | None, operators: Path | None) -> Any:
         options = self._ort.SessionOptions()
         options.log_severity_level = 4
         if threads is not None:
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
+        if operators is not None:
+            try:
+                options.register_custom_ops_library(str(operators))
+            except Exception as error:  # its exceptions share no base of their own
+                raise InputError(
+                    f"--ort-ops '{operators}': expected a library of ONNX Runtime operators (it exports "
+                    f"RegisterCustomOps), got: {_first_line(error)}; build it against this version of ONNX Runtime"
+                ) from error
+        return options
+
+    def _open(self, source: Path | str | bytes, providers: list[Any], options: Any) -> Any:
         try:
             return self._ort.InferenceSession(
                 source if isinstance(source, bytes) else str(source), options, providers=providers

@@ -9,7 +9,7 @@ __all__ = ["CudaMemory", "DeviceMemory", "TensorRTSession", "open_engine"]
 
 import importlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.errors import BackendError, InputError
-from lossrt.runtime.adapter import collecting_logger, import_module
-from lossrt.runtime.engines import load_engine
+from lossrt.runtime.adapter import collecting_logger, import_module, load_plugins
+from lossrt.runtime.compiler import backend_version
+from lossrt.runtime.engines import check_fits, load_engine
 from lossrt.runtime.gpu import require_gpu
 from lossrt.runtime.session import Port, pick_feeds
 
@@ -126,17 +127,29 @@ class TensorRTSession:
         module: The imported module of that backend.
         memory: Device memory; closed with the session.
         name: What messages call the engine.
+        plugins: Absolute paths of plugin libraries, trusted already.
 
     Raises:
-        BackendError: The engine was built for another GPU or version, or needs a type that numpy lacks.
+        BackendError: The engine was built for another GPU or version, or needs a type that numpy lacks; or a plugin
+            library does not load.
     """
 
     device = "cuda"
 
-    def __init__(self, engine: bytes, *, backend: str, module: Any, memory: DeviceMemory, name: str = "engine") -> None:
+    def __init__(
+        self,
+        engine: bytes,
+        *,
+        backend: str,
+        module: Any,
+        memory: DeviceMemory,
+        name: str = "engine",
+        plugins: tuple[str, ...] = (),
+    ) -> None:
         self.backend = backend
         self._name, self._memory = name, memory
         self._logger = collecting_logger(module, io.StringIO())
+        load_plugins(module, self._logger, plugins)
         self._runtime = module.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(engine)
         if self._engine is None:
@@ -242,22 +255,26 @@ class TensorRTSession:
         self._memory.close()
 
 
-def open_engine(path: Path, *, trust: str | None = None) -> TensorRTSession:
+def open_engine(path: Path, *, trust: Collection[str] = (), plugins: Sequence[Path] = ()) -> TensorRTSession:
     """Load an engine that `lossrt build` made onto the GPU of this machine.
 
     Args:
         path: The engine; its JSON lies beside it.
-        trust: SHA-256 of an engine from another machine (see `lossrt.runtime.engines.load_engine`).
+        trust: SHA-256 digests of engines from other machines (see `lossrt.runtime.engines.load_engine`).
+        plugins: The user's plugin libraries that it was built with, trusted already.
 
     Raises:
         BackendError: There is no GPU or no backend here, or the engine was built for another GPU or version.
         InputError: The engine is not the one that its JSON records, or is neither from here nor trusted.
     """
     name = f"engine '{path}'"
-    require_gpu(what=name)
+    gpu = require_gpu(what=name)
     content, record = load_engine(path, trust=trust)
     backend = record.identity.backend
-    return TensorRTSession(content, backend=backend, module=import_module(backend), memory=CudaMemory(), name=name)
+    check_fits(record, compute_capability=gpu.compute_capability, version=backend_version(backend), name=name)
+    module = import_module(backend)
+    libraries = tuple(str(library) for library in plugins)
+    return TensorRTSession(content, backend=backend, module=module, memory=CudaMemory(), name=name, plugins=libraries)
 
 
 def _narrow(port: Port, array: NDArray[Any]) -> NDArray[Any]:
