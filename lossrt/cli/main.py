@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from lossrt.cli import bench, build, export, lint, precision, recipes, report, validate
+from lossrt.cli import bench, build, cost, export, lint, precision, recipes, report, validate
 from lossrt.errors import LossrtError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("validate")(validate.validate)
 app.command("report")(report.report)
 app.command("lint")(lint.lint)
 app.command("bench")(bench.bench)
+app.command("cost")(cost.cost)
 app.command("precision")(precision.precision)
 app.command("recipes")(recipes.recipes)
 
