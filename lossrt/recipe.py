@@ -168,7 +168,7 @@ class Recipe(BaseModel):
         _check_activation(self)
         if "hm" not in self.active_heads:
             raise ValueError("heads.hm: expected with a weight > 0, since its index and mask serve every head")
-        if "hp_offset" in self.heads and "hm_hp" not in self.heads:
+        if "hp_offset" in self.active_heads and "hm_hp" not in self.active_heads:
             raise ValueError("heads.hp_offset: expected together with hm_hp, whose index it is read at")
         _check_family(self)
         return self

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from lossrt.models.depth import DEPTH_EPSILON, depth
 from lossrt.models.gather import gather_feat
 from lossrt.recipe import HEADS, Recipe
 from lossrt.spec import TensorSpec
@@ -49,9 +50,18 @@ class HeadLoss(nn.Module, abc.ABC):
             tensors: The graph's inputs, for sizes.
         """
 
+    def gathered(self, prediction: Float[Tensor, "B D H W"], tensors: Mapping[str, Tensor]) -> Float[Tensor, "B R M"]:
+        """Return the head at the objects' pixels as rows of M; a raw `dep` head as depths, m, whatever its loss."""
+        rows = gather_rows(prediction, tensors[self.index], tensors["ind"].shape[1])
+        return depth(rows) if self._raw_depth else rows
+
     def constants(self) -> tuple[float, ...]:
         """Return the epsilons, clamps and weights that must survive the export."""
-        return ()
+        return (DEPTH_EPSILON,) if self._raw_depth else ()
+
+    @property
+    def _raw_depth(self) -> bool:
+        return self.head == "dep" and not self.recipe.is_applied("dep")
 
     def suffixes(self) -> dict[str, tuple[int, ...]]:
         """Return the further results: shape by suffix."""

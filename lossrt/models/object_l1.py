@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from lossrt.models.head_loss import HeadLoss, gather_rows, index_spec, mask_spec
+from lossrt.models.head_loss import HeadLoss, index_spec, mask_spec
 from lossrt.recipe import HEADS
 from lossrt.spec import TensorSpec
 
@@ -27,7 +27,7 @@ class RegL1(HeadLoss):
 
     def blocks(self, prediction: Tensor, tensors: Mapping[str, Tensor]) -> Sequence[Tensor]:
         """Return the terms of the distance and of n, as rows of M."""
-        pred = gather_rows(prediction, tensors["ind"], tensors["ind"].shape[1])
+        pred = self.gathered(prediction, tensors)
         mask = tensors["mask"].unsqueeze(1)
         return self.distance(pred, tensors[self.head].transpose(1, 2), mask), mask
 
@@ -42,8 +42,8 @@ class RegL1(HeadLoss):
         return {"": total / (count * self.recipe.heads[self.head] + EPSILON)}
 
     def constants(self) -> tuple[float, ...]:
-        """Return the epsilon."""
-        return (EPSILON,)
+        """Return the epsilons."""
+        return (EPSILON, *HeadLoss.constants(self))
 
 
 class NormRegL1(RegL1):
@@ -67,8 +67,8 @@ class L1(RegL1):
         return super().blocks(prediction, tensors)[:1]
 
     def constants(self) -> tuple[float, ...]:
-        """Return nothing: the divisor is a size."""
-        return ()
+        """Return those of the head: the divisor is a size."""
+        return HeadLoss.constants(self)
 
 
 class SmoothL1(RegL1):
