@@ -1,9 +1,10 @@
 """ONNX Runtime: the backend that runs everywhere, on the CPU or on a CUDA GPU."""
 
-__all__ = ["CUDA_PACKAGE", "OrtSession"]
+__all__ = ["CUDA_PACKAGE", "OrtSession", "load_error"]
 
 import ctypes
 import importlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from lossrt.runtime.session import Port, pick_feeds
 
 CPU_PACKAGE = "onnxruntime"
 CUDA_PACKAGE = "onnxruntime-gpu"
+_FRAME = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (?:Fatal error: )?")
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _DTYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
@@ -66,7 +68,7 @@ class OrtSession:
         self._graph = "ONNX model" if isinstance(model, bytes) else f"ONNX model '{model}'"
         self.device: str = device
         source = _with_all_outputs(model, self._graph) if outputs_all else model
-        options = self._options(threads, operators)
+        options = _options(self._ort, threads, operators)
         self._session = self._open(source, _providers(self._ort, device), options)
         # ONNX Runtime falls back to the CPU with no more than a warning.
         if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
@@ -77,22 +79,6 @@ class OrtSession:
         self._ports = tuple(_port(entry, self._graph) for entry in self._session.get_inputs())
         self.input_names = tuple(port.name for port in self._ports)
         self.output_names = tuple(entry.name for entry in self._session.get_outputs())
-
-    def _options(self, threads: int | None, operators: Path | None) -> Any:
-        options = self._ort.SessionOptions()
-        options.log_severity_level = 4
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
-        if operators is not None:
-            try:
-                options.register_custom_ops_library(str(operators))
-            except Exception as error:  # its exceptions share no base of their own
-                raise InputError(
-                    f"--ort-ops '{operators}': expected a library of ONNX Runtime operators (it exports "
-                    f"RegisterCustomOps), got: {_first_line(error)}; build it against this version of ONNX Runtime"
-                ) from error
-        return options
 
     def _open(self, source: Path | str | bytes, providers: list[Any], options: Any) -> Any:
         try:
@@ -182,6 +168,44 @@ def _import_onnxruntime() -> Any:
         raise BackendError(
             f"backend 'ort': ONNX Runtime is not installed ({error}); run `pip install {CPU_PACKAGE}`"
         ) from error
+
+
+def load_error(model: Path | bytes, *, operators: Path | None = None) -> str:
+    """Return why ONNX Runtime does not load a model on the CPU, in its own words; empty where it does.
+
+    Args:
+        model: Path of the file, or its bytes.
+        operators: A library of operators of the user's own, trusted already.
+
+    Raises:
+        InputError: The library is not one of ONNX Runtime operators.
+        BackendError: ONNX Runtime is not installed.
+    """
+    ort = _import_onnxruntime()
+    options = _options(ort, 1, operators)
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base of their own
+        return _FRAME.sub("", _first_line(error))
+    return ""
+
+
+def _options(ort: Any, threads: int | None, operators: Path | None) -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    if operators is not None:
+        try:
+            options.register_custom_ops_library(str(operators))
+        except Exception as error:  # its exceptions share no base of their own
+            raise InputError(
+                f"--ort-ops '{operators}': expected a library of ONNX Runtime operators (it exports RegisterCustomOps), "
+                f"got: {_first_line(error)}; build it against this version of ONNX Runtime"
+            ) from error
+    return options
 
 
 def _providers(ort: Any, device: str) -> list[Any]:
