@@ -3,6 +3,7 @@
 __all__ = ["FAULTS", "Fault"]
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,21 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.prove.surgery import Edit, Nodes, Site, insert_before
 
-Fault = tuple[str, Edit]
-"""What is changed, for people, and the edit."""
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way to get a node wrong.
+
+    Attributes:
+        what: What is changed, for people.
+        edit: The change.
+        values: The values that are read wrongly; empty where the node itself is wrong.
+    """
+
+    what: str
+    edit: Edit
+    values: tuple[str, ...] = ()
+
 
 SWAPS = {
     "Add": ("Sub", "Mul"),
@@ -37,13 +51,13 @@ def _operator(site: Site) -> Iterator[Fault]:
         def edit(nodes: Nodes, node: onnx.NodeProto, other: str = other) -> None:
             node.op_type = other
 
-        yield f"{site.node.op_type} becomes {other}", edit
+        yield Fault(f"{site.node.op_type} becomes {other}", edit)
 
 
 def _order(site: Site) -> Iterator[Fault]:
     """The inputs in another order, where it matters."""
     if site.node.op_type in ("Sub", "Div", "Concat") and len(set(site.node.input)) > 1:
-        yield "inputs rotated", lambda nodes, node: _set_inputs(node, [*node.input[1:], node.input[0]])
+        yield Fault("inputs rotated", lambda nodes, node: _set_inputs(node, [*node.input[1:], node.input[0]]))
 
 
 def _axis(site: Site) -> Iterator[Fault]:
@@ -51,16 +65,16 @@ def _axis(site: Site) -> Iterator[Fault]:
     for attribute in site.node.attribute:
         if attribute.name == "axis":
             for axis in sorted({0, 1, 2} - {attribute.i}):
-                yield f"axis {attribute.i} becomes {axis}", _attribute_edit("axis", axis)
+                yield Fault(f"axis {attribute.i} becomes {axis}", _attribute_edit("axis", axis))
         if attribute.name == "perm":
             for perm in ([*attribute.ints[1:], attribute.ints[0]], sorted(attribute.ints)):
                 if perm != list(attribute.ints):
-                    yield f"perm {list(attribute.ints)} becomes {perm}", _attribute_edit("perm", perm)
+                    yield Fault(f"perm {list(attribute.ints)} becomes {perm}", _attribute_edit("perm", perm))
     if site.node.op_type in TAKES_AXES and site.node.input[1] in site.constants:
         rank = len(site.types.get(site.node.input[0], (0, ()))[1]) or 3
         axes = site.constants[site.node.input[1]] % (rank + (site.node.op_type == "Unsqueeze"))
         for axis in sorted({0, 1, 2} - set(axes.tolist())):
-            yield f"axes {axes.tolist()} become [{axis}]", _constant_edit(1, np.array([axis], dtype=np.int64))
+            yield Fault(f"axes {axes.tolist()} become [{axis}]", _constant_edit(1, np.array([axis], dtype=np.int64)))
 
 
 def _constant(site: Site) -> Iterator[Fault]:
@@ -72,13 +86,13 @@ def _constant(site: Site) -> Iterator[Fault]:
         if value.dtype == np.float32:
             for factor in (0, 1.001, 2):
                 changed = np.asarray(value * np.float32(factor), dtype=np.float32)
-                yield f"constant {value:.6g} becomes {changed:.6g}", _constant_edit(index, changed)
+                yield Fault(f"constant {value:.6g} becomes {changed:.6g}", _constant_edit(index, changed))
         else:
             for place in range(value.size):
                 for step in (-1, 1):
                     off = value.copy()
                     off.flat[place] += step
-                    yield f"constant {value.tolist()} becomes {off.tolist()}", _constant_edit(index, off)
+                    yield Fault(f"constant {value.tolist()} becomes {off.tolist()}", _constant_edit(index, off))
 
 
 def _index(site: Site) -> Iterator[Fault]:
@@ -86,7 +100,7 @@ def _index(site: Site) -> Iterator[Fault]:
     for index, name in enumerate(site.node.input):
         if site.types.get(name, (0, ()))[0] == TensorProto.INT64 and name not in site.constants:
             for step in (-1, 1):
-                yield f"input {name} {step:+d}", _arithmetic_edit(index, "Add", np.array(step))
+                yield Fault(f"input {name} {step:+d}", _arithmetic_edit(index, "Add", np.array(step)), (name,))
 
 
 def _bypass(site: Site) -> Iterator[Fault]:
@@ -99,21 +113,22 @@ def _bypass(site: Site) -> Iterator[Fault]:
                     node.op_type = "Identity"
                     _set_inputs(node, [name])
 
-                yield f"only its input {name}", edit
+                yield Fault(f"only its input {name}", edit)
 
 
 def _clamp(site: Site) -> Iterator[Fault]:
     """One bound of a clamp is missing."""
     if site.node.op_type == "Clip":
         low, high = list(site.node.input)[1:]
-        yield "no lower bound", lambda nodes, node: _set_inputs(node, [node.input[0], "", high])
-        yield "no upper bound", lambda nodes, node: _set_inputs(node, [node.input[0], low])
+        yield Fault("no lower bound", lambda nodes, node: _set_inputs(node, [node.input[0], "", high]))
+        yield Fault("no upper bound", lambda nodes, node: _set_inputs(node, [node.input[0], low]))
 
 
 def _scale(site: Site) -> Iterator[Fault]:
     """A value 1.001 times too large where it is read."""
     for index, name in _floats(site):
-        yield f"input {name} scaled by 1.001", _arithmetic_edit(index, "Mul", np.array(1.001, dtype=np.float32))
+        edit = _arithmetic_edit(index, "Mul", np.array(1.001, dtype=np.float32))
+        yield Fault(f"input {name} scaled by 1.001", edit, (name,))
 
 
 def _dtype(site: Site) -> Iterator[Fault]:
@@ -125,7 +140,7 @@ def _dtype(site: Site) -> Iterator[Fault]:
                 narrow = insert_before(nodes, node, "Cast", [node.input[index]], to=getattr(TensorProto, kind))
                 node.input[index] = insert_before(nodes, node, "Cast", [narrow], to=TensorProto.FLOAT)
 
-            yield f"input {name} rounded to {kind.lower()}", edit
+            yield Fault(f"input {name} rounded to {kind.lower()}", edit, (name,))
 
 
 def _batch(site: Site) -> Iterator[Fault]:
@@ -141,7 +156,7 @@ def _batch(site: Site) -> Iterator[Fault]:
                 shape = insert_before(nodes, node, "Shape", [whole])
                 node.input[index] = insert_before(nodes, node, "Expand", [first, shape])
 
-            yield f"input {name} of the first image for all", edit
+            yield Fault(f"input {name} of the first image for all", edit, (name,))
 
 
 def _rewire(site: Site) -> Iterator[Fault]:
@@ -154,7 +169,7 @@ def _rewire(site: Site) -> Iterator[Fault]:
             def edit(nodes: Nodes, node: onnx.NodeProto, index: int = index, other: str = other) -> None:
                 node.input[index] = other
 
-            yield f"reads {other} instead of {name}", edit
+            yield Fault(f"reads {other} instead of {name}", edit, (name,))
 
 
 FAULTS: dict[str, Callable[[Site], Iterator[Fault]]] = {

@@ -26,6 +26,8 @@ class Mutant:
         op_type: Operator of the node that is wrong, before it was changed.
         node: Name of that node.
         what: The change, for people.
+        sources: The graph inputs that the values which are read wrongly depend on; where the node itself is wrong, all of
+            its values.
         model: The mutant.
     """
 
@@ -34,6 +36,7 @@ class Mutant:
     op_type: str
     node: str
     what: str
+    sources: frozenset[str]
     model: onnx.ModelProto
 
     @property
@@ -47,12 +50,14 @@ def mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
     graph = model.graph.name
     for site in sites(model):
         for kind, find in FAULTS.items():
-            for what, edit in find(site):
-                yield Mutant(graph, kind, site.node.op_type, site.name, what, edited(model, site, edit))
+            for fault in find(site):
+                sources = site.sources_of(fault.values or site.node.input)
+                mutant = edited(model, site, fault.edit)
+                yield Mutant(graph, kind, site.node.op_type, site.name, fault.what, sources, mutant)
     names = [output.name for output in model.graph.output]
     for first, second in itertools.pairwise(names):
         swapped = _swap_outputs(model, first, second)
-        yield Mutant(graph, "outputs", "", first, f"{first} and {second} swapped", swapped)
+        yield Mutant(graph, "outputs", "", first, f"{first} and {second} swapped", frozenset(), swapped)
 
 
 def _swap_outputs(model: onnx.ModelProto, first: str, second: str) -> onnx.ModelProto:

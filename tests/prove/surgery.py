@@ -2,7 +2,7 @@
 
 __all__ = ["Edit", "Nodes", "Site", "edited", "insert_before", "sites"]
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ class Site:
         function: Index of the function that it is in; None in the main graph.
         constants: The constants it could read, by name.
         types: Element type and dimensions of the values it could read, in the order in which they come to be.
+        sources: The graph inputs that each of those values depends on; inside a function the function's inputs.
     """
 
     node: onnx.NodeProto
@@ -36,6 +37,11 @@ class Site:
     function: int | None
     constants: dict[str, NDArray[Any]]
     types: dict[str, tuple[int, Dims]]
+    sources: dict[str, frozenset[str]]
+
+    def sources_of(self, names: Iterable[str]) -> frozenset[str]:
+        """Return the graph inputs that any of the values depends on."""
+        return frozenset().union(*(self.sources.get(name, frozenset()) for name in names))
 
 
 def sites(model: onnx.ModelProto) -> Iterator[Site]:
@@ -44,15 +50,19 @@ def sites(model: onnx.ModelProto) -> Iterator[Site]:
     known = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     found = {value.name: _type(value) for value in (*inferred.input, *inferred.value_info, *inferred.output)}
     types = {value.name: _type(value) for value in inferred.input}
+    sources = {value.name: frozenset([value.name]) for value in inferred.input}
     for position, node in enumerate(model.graph.node):
-        yield Site(node, node.name, position, None, known, dict(types))
+        site = Site(node, node.name, position, None, known, dict(types), dict(sources))
+        yield site
         types |= {name: found[name] for name in node.output if name in found}
+        sources |= dict.fromkeys(node.output, site.sources_of(node.input))
     for index, function in enumerate(model.functions):
         constants = {node.output[0]: _constant_value(node) for node in function.node if node.op_type == "Constant"}
         inner = dict.fromkeys(("feat", "flat", "planes", "rows"), (TensorProto.FLOAT, ()))
         inner |= dict.fromkeys(("ind", "ind_row", "ind_column", "index"), (TensorProto.INT64, ()))
+        formal = {name: frozenset(["feat" if kind[0] == TensorProto.FLOAT else "ind"]) for name, kind in inner.items()}
         for position, node in enumerate(function.node):
-            yield Site(node, f"{function.name}/{node.output[0]}", position, index, constants, inner)
+            yield Site(node, f"{function.name}/{node.output[0]}", position, index, constants, inner, formal)
 
 
 def edited(model: onnx.ModelProto, site: Site, edit: Edit) -> onnx.ModelProto:
