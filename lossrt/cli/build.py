@@ -2,12 +2,19 @@
 
 __all__ = ["build"]
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.options import BundleArgument, JsonOption, names
+from lossrt.cli.options import BundleArgument, JsonOption, PluginOption, TrustOption, names
+
+if TYPE_CHECKING:
+    from lossrt.bundle import Bundle
+
+# TensorRT 8.5 and Python 3.8: nothing of ours runs there.
+TRTEXEC_ONLY = "jetpack5"
 
 
 def build(
@@ -21,16 +28,34 @@ def build(
     workspace: Annotated[
         int | None, typer.Option("--workspace", min=0, help="Scratch bytes an engine may use; the build fails above.")
     ] = None,
+    plugin: PluginOption = None,
+    trust: TrustOption = None,
+    keep_log: Annotated[bool, typer.Option("--keep-log", help="Keep the compiler's log beside each engine.")] = False,
+    trtexec: Annotated[
+        bool, typer.Option("--trtexec", help="Print the trtexec lines that build there, and build nothing.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compile the graphs of a bundle; engines that still hold are reused."""
     from lossrt.bundle import open_bundle
     from lossrt.device.build import BuildOptions, build_engines
+    from lossrt.runtime.libraries import trusted_library
 
-    opened = open_bundle(bundle)
-    options = BuildOptions(backend, names(compute_capability), workspace)
+    opened, digests = open_bundle(bundle), tuple(trust or ())
+    plugins = tuple(trusted_library(path, trust=digests, option="--plugin") for path in plugin or ())
+    lines = _trtexec(opened, workspace, plugins) if trtexec or opened.manifest.target == TRTEXEC_ONLY else []
+    if trtexec:
+        if as_json:
+            console.show_json({"trtexec": lines})
+        else:
+            console.say("\n".join(lines))
+        return
+    options = BuildOptions(backend, names(compute_capability), workspace, plugins, keep_log, digests)
     with console.progress_bar("build") as progress:
         notes = build_engines(opened, options=options, progress=progress)
+    if lines:
+        console.note("JetPack 5 builds its own engines; copy the bundle there and run, in its folder:")
+        console.note("\n".join(lines))
     if as_json:
         console.show_json([note.record.model_dump(mode="json") for note in notes])
         return
@@ -38,3 +63,9 @@ def build(
         cost = note.record.cost
         kernels = f"{len(cost.kernels)} kernels, {cost.scratch_bytes:,} scratch bytes" if cost else "cost unknown"
         console.say(f"{note.record.identity.file}: {note.record.bytes:,} bytes, {kernels}, {note.dims or 'fixed'}")
+
+
+def _trtexec(bundle: "Bundle", workspace: int | None, plugins: tuple[Path, ...]) -> list[str]:
+    from lossrt.device.trtexec import trtexec_lines
+
+    return ["mkdir -p engines", *trtexec_lines(bundle, workspace_bytes=workspace, plugins=plugins)]

@@ -2,14 +2,24 @@
 
 __all__ = ["validate"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.options import BundleArgument, GraphOption, JsonOption, PrecisionOption, names
+from lossrt.cli.options import (
+    BundleArgument,
+    GraphOption,
+    JsonOption,
+    OrtOpsOption,
+    PluginOption,
+    PrecisionOption,
+    TrustOption,
+    names,
+)
 
 if TYPE_CHECKING:
     from lossrt.bundle import Bundle
@@ -23,6 +33,9 @@ def validate(
     precision: PrecisionOption = None,
     model: Annotated[Path | None, typer.Option("--model", help="Judge this file in the place of --graph.")] = None,
     backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, tensorrt or rtx.")] = "ort",
+    plugin: PluginOption = None,
+    ort_ops: OrtOpsOption = None,
+    trust: TrustOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="A warning fails as well.")] = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder of the reports; BUNDLE/reports without it.")
@@ -36,11 +49,12 @@ def validate(
     from lossrt.validators.tolerances import Policy
 
     opened = open_bundle(bundle)
+    libraries = _Libraries.trusted(plugin or (), ort_ops, tuple(trust or ()))
     policy = Policy(strict=strict)
     with console.progress_bar("validate") as progress:
         results = parity.validate(
             opened,
-            open_session=_opener(opened, backend),
+            open_session=_opener(opened, backend, libraries),
             graphs=names(graph) or None,
             precisions=names(precision) or None,
             model=model,
@@ -65,18 +79,41 @@ def _tell(step: Any, progress: Callable[[str, int, int], None]) -> None:
         console.warn(f"{step.graph}.{step.precision}, case {step.case}: {step.problem}")
 
 
-def _opener(bundle: "Bundle", backend: str) -> "Callable[[Path], Session]":
+@dataclass(frozen=True, slots=True)
+class _Libraries:
+    """The user's own code: digests that he vouches for, and the libraries that have one of them."""
+
+    plugins: tuple[Path, ...]
+    operators: Path | None
+    trust: tuple[str, ...]
+
+    @classmethod
+    def trusted(cls, plugins: Sequence[Path], operators: Path | None, trust: tuple[str, ...]) -> "_Libraries":
+        from lossrt.runtime.libraries import trusted_library
+
+        return cls(
+            tuple(trusted_library(path, trust=trust, option="--plugin") for path in plugins),
+            None if operators is None else trusted_library(operators, trust=trust, option="--ort-ops"),
+            trust,
+        )
+
+
+def _opener(bundle: "Bundle", backend: str, libraries: _Libraries) -> "Callable[[Path], Session]":
     from lossrt.errors import InputError, nearest
     from lossrt.runtime.ort import OrtSession
 
+    if libraries.plugins and backend != "tensorrt":
+        raise InputError(f"--plugin: for --backend tensorrt only, got {backend}; ONNX Runtime takes --ort-ops")
+    if libraries.operators and not backend.startswith("ort"):
+        raise InputError(f"--ort-ops: for ONNX Runtime only, got --backend {backend}; TensorRT takes --plugin")
     if backend == "ort":
-        return OrtSession
+        return lambda path: OrtSession(path, operators=libraries.operators)
     if backend == "ort-cuda":
-        return lambda path: OrtSession(path, device="cuda")
+        return lambda path: OrtSession(path, device="cuda", operators=libraries.operators)
     if backend in ("tensorrt", "rtx"):
         from lossrt.device.build import open_graph
 
-        return lambda path: open_graph(bundle, path, backend=backend)
+        return lambda path: open_graph(bundle, path, backend=backend, plugins=libraries.plugins, trust=libraries.trust)
     raise InputError(f"backend '{backend}': unknown; {nearest(backend, ('ort', 'ort-cuda', 'tensorrt', 'rtx'))}")
 
 

@@ -3,23 +3,18 @@
 __all__ = ["BuildOptions", "EngineNote", "build_engines", "engine_notes", "open_graph"]
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from lossrt.bundle import Bundle
-from lossrt.passes.fix_dims import fix_dims
+from lossrt.device.plans import EnginePlan, engine_plans, graph_ranges
 from lossrt.runtime.compiler import COMPUTE_CAPABILITIES, choose_backend
 from lossrt.runtime.engines import EngineRecord, Origin, build_engine, read_records
 from lossrt.runtime.environment import available_cores
 from lossrt.runtime.profiles import ProfileRange
 from lossrt.runtime.trt import TensorRTSession, open_engine
-
-# The loss that users deploy is compiled for one size as well: fixed dimensions cost fewer bytes, and no shape call.
-FIXED = "generic_loss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +46,6 @@ class EngineNote:
     dims: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    graph: str
-    precision: str
-    fixed: dict[str, int]
-
-    @property
-    def variant(self) -> str | None:
-        return "".join(f"{name.lower()}{size}" for name, size in self.fixed.items()) or None
-
-    @property
-    def name(self) -> str:
-        return ".".join(part for part in (self.graph, self.precision, self.variant) if part)
-
-    def dims(self, bundle: Bundle) -> str:
-        if self.fixed:
-            return ", ".join(f"{name}={size}" for name, size in self.fixed.items())
-        ranges = _profile(bundle, self.graph)
-        if not ranges:
-            return ", ".join(
-                f"{name}={size}" for name, size in bundle.entry(self.graph).spec.sizes.items() if name == "B"
-            )
-        return ", ".join(f"{name}={span.minimum}..{span.maximum}" for name, span in ranges.items())
-
-
 def build_engines(
     bundle: Bundle,
     *,
@@ -102,14 +72,14 @@ def build_engines(
     capabilities: tuple[str | None, ...] = chosen.compute_capabilities or (
         COMPUTE_CAPABILITIES if backend == "rtx" else (None,)
     )
-    jobs = [(plan, capability) for plan in _plans(bundle) for capability in capabilities]
+    jobs = [(plan, capability) for plan in engine_plans(bundle) for capability in capabilities]
 
-    def compile_one(plan: _Plan, capability: str | None) -> EngineNote:
+    def compile_one(plan: EnginePlan, capability: str | None) -> EngineNote:
         def tell(step: str) -> None:
             progress(f"{plan.name} {capability or 'this GPU'}: {step}", done, len(jobs))
 
         record = build_engine(
-            _model(bundle, plan),
+            plan.model(bundle),
             out_dir=bundle.root / "engines",
             graph=plan.graph,
             precision=plan.precision,
@@ -117,7 +87,7 @@ def build_engines(
             origin=_origin(bundle),
             backend=backend,
             compute_capability=capability,
-            profile={} if plan.fixed else _profile(bundle, plan.graph),
+            profile={} if plan.fixed else graph_ranges(bundle, plan.graph),
             workspace_bytes=chosen.workspace_bytes,
             plugins=chosen.plugins,
             keep_log=chosen.keep_log,
@@ -148,9 +118,9 @@ def engine_notes(bundle: Bundle) -> list[EngineNote]:
     records = read_records(bundle.root / "engines")
     return [
         EngineNote(record, plan.dims(bundle))
-        for plan in _plans(bundle)
+        for plan in engine_plans(bundle)
         for record in records
-        if record.identity.onnx_sha256 == hashlib.sha256(_model(bundle, plan)).hexdigest()
+        if record.identity.onnx_sha256 == hashlib.sha256(plan.model(bundle)).hexdigest()
     ]
 
 
@@ -158,35 +128,6 @@ def _origin(bundle: Bundle) -> Origin:
     recipe = bundle.manifest.recipe
     digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest() if recipe else None
     return Origin(bundle.manifest.name, digest, bundle.manifest.target)
-
-
-def _plans(bundle: Bundle) -> Iterator[_Plan]:
-    for graph, entry in bundle.manifest.graphs.items():
-        for precision in entry.precisions:
-            yield _Plan(graph, precision, {})
-            if graph == FIXED and bundle.manifest.dynamic == ("B",):
-                for batch in sorted({1, entry.spec.sizes["B"]}):
-                    yield _Plan(graph, precision, {"B": batch})
-
-
-def _profile(bundle: Bundle, graph: str) -> dict[str, ProfileRange]:
-    """One to the graph's own size for the batch and the slots; the map from half to twice its size."""
-    sizes = bundle.entry(graph).spec.sizes
-    ranges = {}
-    for dim in bundle.manifest.dynamic:
-        size = sizes[dim]
-        ranges[dim] = (
-            ProfileRange(max(1, size // 2), size, 2 * size) if dim in ("H", "W") else ProfileRange(1, size, size)
-        )
-    return ranges
-
-
-def _model(bundle: Bundle, plan: _Plan) -> bytes:
-    content = bundle.graph_path(plan.graph, plan.precision).read_bytes()
-    if not plan.fixed:
-        return content
-    fixed = fix_dims(onnx.load_from_string(content), plan.fixed)
-    return bytes(fixed.SerializeToString(deterministic=True))
 
 
 def open_graph(
@@ -204,11 +145,11 @@ def open_graph(
     Raises:
         BackendError: The backend or a GPU is missing, or the build fails.
     """
-    own = {bundle.graph_path(plan.graph, plan.precision): plan for plan in _plans(bundle) if not plan.fixed}
-    plan = own.get(path, _Plan("model", "own", {}))
+    own = {bundle.graph_path(plan.graph, plan.precision): plan for plan in engine_plans(bundle) if not plan.fixed}
+    plan = own.get(path, EnginePlan("model", "own", {}))
     ranges: dict[str, ProfileRange] = {}
     for graph in [plan.graph] if path in own else bundle.manifest.graphs:
-        ranges |= _profile(bundle, graph)
+        ranges |= graph_ranges(bundle, graph)
     record = build_engine(
         path,
         out_dir=bundle.root / "engines",
