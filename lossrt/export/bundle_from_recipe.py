@@ -71,14 +71,15 @@ def _fill(folder: Path, job: _Job) -> Manifest:
     for name in ("graphs", "baselines", "cases"):
         (folder / name).mkdir()
     names = graph_names(job.recipe)
-    steps = len(CASES) + len(names) + 1
+    concerned = [case for case in CASES if any(CASES[case].concerns(name, job.recipe) for name in names)]
+    steps = len(concerned) + len(names) + 1
     cases = {}
-    for done, case in enumerate(CASES):
+    for done, case in enumerate(concerned):
         job.progress(f"case {case}", done, steps)
         batch = max(_images(case, name, job) for name in names)
         cases[case] = case_arrays(case, job.recipe, batch=batch, source=job.source)
     entries = {}
-    for done, name in enumerate(names, start=len(CASES)):
+    for done, name in enumerate(names, start=len(concerned)):
         job.progress(f"graph {name}", done, steps)
         entries[name] = _write_graph(folder, name, GRAPHS[name], cases, job)
     job.progress("baseline upstream", steps - 1, steps)
@@ -112,7 +113,7 @@ def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arra
         cases={
             case: _inputs(graph, spec, arrays, job, images=_images(case, name, job))
             for case, arrays in cases.items()
-            if CASES[case].concerns(name)
+            if CASES[case].concerns(name, job.recipe)
         },
         perturbed="duplicates",
         judges=Judges(partial(graph.reference, job.recipe), partial(job.oracles[name], job.recipe)),

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lossrt.export import adversarial
+from lossrt.export import adversarial, family_cases
 from lossrt.export.case_source import (
     Arrays,
     CaseSource,
     encoded,
     focal_predictions,
-    regressed_heads,
     scene,
     scene_source,
 )
 from lossrt.recipe import Recipe
+from lossrt.targets.filling import fill_slots, place_objects_at, share_cells
 
 SATURATED = 30.0  # logit; float32's sigmoid is 1 from 17 on
 IGNORED = 3  # regions of the `ignore` case
+LARGEST_REGION = 0.2  # of the map's height and width
 
 Maker = Callable[[Recipe, int, CaseSource, np.random.Generator], Arrays]
 
@@ -40,16 +40,18 @@ class GoldenCase:
         graphs: Graphs that it is kept for, where it shows what no other case does; None for all. A mot17 bundle would
             pass its 64 MB if every graph kept every case.
         whole: Graphs that keep it with the recipe's batch.
+        head: Head without which it shows nothing; None where it needs none.
     """
 
     make: Maker
     batch: int = 2
     graphs: tuple[str, ...] | None = None
     whole: tuple[str, ...] = ()
+    head: str | None = None
 
-    def concerns(self, graph: str) -> bool:
-        """Say whether the case is kept for a graph."""
-        return self.graphs is None or graph in self.graphs
+    def concerns(self, graph: str, recipe: Recipe) -> bool:
+        """Say whether the case is kept for a graph of a recipe."""
+        return (self.graphs is None or graph in self.graphs) and self.head in (None, *recipe.active_heads)
 
     def images(self, graph: str, recipe: Recipe) -> int:
         """Return the number of images that a graph keeps, where the batch is open."""
@@ -91,15 +93,7 @@ def _empty(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Genera
 def _full(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """Every slot holds an object: those that the scene left empty get a pixel and targets at random."""
     arrays = encoded(recipe, scene(recipe, batch, seed=source.seed, people=recipe.max_objs), source.seed)
-    free = arrays["mask"] == 0
-    height, width = recipe.map_size
-    arrays["ind"][free] = rng.integers(0, height * width, int(free.sum()))
-    arrays["cat"][free] = rng.integers(0, recipe.classes, int(free.sum()))
-    arrays["mask"][:] = 1
-    for head in regressed_heads(recipe):
-        unknown = arrays[f"{head}_mask"] == 0
-        arrays[head][unknown] = rng.normal(0, 4, int(unknown.sum()))
-        arrays[f"{head}_mask"][:] = 1
+    fill_slots(arrays, recipe, np.ones(arrays["mask"].shape, dtype=np.bool_), rng)
     return arrays
 
 
@@ -107,20 +101,16 @@ def _duplicates(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.G
     """Objects share a cell: every second object sits where the one before it sits, with targets of its own."""
     del rng
     arrays = encoded(recipe, scene(recipe, batch, seed=source.seed), source.seed)
-    for image in range(batch):
-        slots = np.flatnonzero(arrays["mask"][image])
-        pairs = len(slots) // 2
-        arrays["ind"][image, slots[1 : 2 * pairs : 2]] = arrays["ind"][image, slots[0 : 2 * pairs : 2]]
+    share_cells(arrays)
     return arrays
 
 
 def _border(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
-    """Objects at the first and the last pixel of the map, and at the corners between."""
-    del rng
+    """Objects at the first and the last pixel of the map, and at the corners between; joints as well."""
     arrays = encoded(recipe, scene(recipe, batch, seed=source.seed), source.seed)
     height, width = recipe.map_size
     corners = np.array([0, height * width - 1, width - 1, (height - 1) * width])[: recipe.max_objs]
-    _put_objects(arrays, recipe, corners)
+    place_objects_at(arrays, recipe, corners, rng)
     return arrays
 
 
@@ -134,35 +124,41 @@ def _saturated(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Ge
 
 
 def _ignore(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
-    """The heatmap is 1 inside ignored regions, without a mask: those pixels cost nothing."""
-    del rng
-    return encoded(recipe, scene(recipe, batch, seed=source.seed, ignored=IGNORED), source.seed)
+    """The heatmap is 1 inside ignored regions, without a mask: those pixels cost nothing.
+
+    The relatives have no such regions, but the same heatmap: to CornerNet's focal loss each of those pixels is an object.
+    """
+    arrays = encoded(recipe, scene(recipe, batch, seed=source.seed, ignored=IGNORED), source.seed)
+    if recipe.family != "centertrack":
+        size = np.array(recipe.map_size)
+        for image in arrays["hm"]:
+            corners, reaches = rng.random((IGNORED, 2)), rng.uniform(0, LARGEST_REGION, (IGNORED, 2))
+            for corner, reach in zip((corners * size).astype(int), (reaches * size).astype(int), strict=True):
+                bottom, right = corner + reach + 1
+                image[rng.integers(recipe.classes), corner[0] : bottom, corner[1] : right] = 1
+    return arrays
 
 
 def _single(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
     """One object an image."""
     arrays = encoded(recipe, scene(recipe, batch, seed=source.seed, people=1), source.seed)
     height, width = recipe.map_size
-    _put_objects(arrays, recipe, rng.integers(0, height * width, 1))
+    place_objects_at(arrays, recipe, rng.integers(0, height * width, 1), rng)
     return arrays
-
-
-def _put_objects(arrays: Arrays, recipe: Recipe, cells: NDArray[np.int64]) -> None:
-    """Place one object at each cell, in the first slots of every image, all its targets known."""
-    count = len(cells)
-    arrays["ind"][:, :count] = cells
-    arrays["mask"][:, :count] = 1
-    for head in regressed_heads(recipe):
-        arrays[f"{head}_mask"][:, :count] = 1
 
 
 def _adversarial(make: Maker, *graphs: tuple[str, ...], batch: int = 1) -> GoldenCase:
     return GoldenCase(make, batch=batch, graphs=sum(graphs, ()))
 
 
+def _of_head(head: str, make: Maker, *graphs: tuple[str, ...]) -> GoldenCase:
+    return GoldenCase(make, graphs=sum(graphs, ()), head=head)
+
+
 _GATHER = ("gather_feat",)
 _HEATMAP = ("fast_focal", "focal")
 _DISTANCE = ("reg_weighted_l1", "reg_l1", "norm_reg_l1", "l1", "smooth_l1", "code_weighted_l1")
+_ROTATION, _IDENTITY = ("bin_rot",), ("identity",)
 _TOTAL = ("generic_loss",)
 
 CASES: dict[str, GoldenCase] = {
@@ -183,4 +179,9 @@ CASES: dict[str, GoldenCase] = {
     "clamped": _adversarial(adversarial.clamped, _HEATMAP, _TOTAL),
     "infinite": _adversarial(adversarial.infinite, _HEATMAP, _DISTANCE),
     "non_finite": _adversarial(adversarial.non_finite, _GATHER, _TOTAL),
+    "one_bin": _of_head("rot", family_cases.one_bin, _ROTATION, _TOTAL),
+    "joints_off": _of_head("hps", family_cases.joints_off, _TOTAL),
+    "hidden_joints": _of_head("hm_hp", family_cases.hidden_joints, _TOTAL),
+    "far_and_near": _of_head("dep", family_cases.far_and_near, _TOTAL),
+    "absent_identity": _of_head("id", family_cases.absent_identity, _IDENTITY, _TOTAL),
 }

@@ -40,7 +40,7 @@ def test_the_bundle_opens_and_says_what_it_holds(small_bundle, small_recipe) -> 
     for graph, entry in manifest.graphs.items():
         assert entry.spec == signature(graph, small_recipe)
         assert entry.precisions == ("fp32",)
-        assert entry.cases["fp32"] == tuple(case for case in CASES if CASES[case].concerns(graph))
+        assert entry.cases["fp32"] == tuple(case for case in CASES if CASES[case].concerns(graph, small_recipe))
         assert entry.exempt == (("cat",) if "cat" in {tensor.name for tensor in entry.spec.inputs} else ())
 
 
@@ -99,7 +99,7 @@ def bytes_of_cases(recipe: Recipe, graph: str) -> int:
     spec: GraphSpec = signature(graph, recipe)
     total = 0
     for case in CASES.values():
-        if case.concerns(graph):
+        if case.concerns(graph, recipe):
             sizes = recipe.sizes | {"B": case.images(graph, recipe)}
             for tensor in spec.inputs:
                 total += math.prod(resolved_shape(tensor.dims, sizes)) * np.dtype(tensor.dtype).itemsize

@@ -33,7 +33,7 @@ def test_the_familiar_cases_come_first() -> None:
     assert tuple(CASES)[:8] == FAMILIAR
     assert [CASES[name].images("reg_weighted_l1", SMALL) for name in FAMILIAR] == [2, 2, 2, 2, 2, 2, 2, 1]
     assert CASES["nominal"].images("generic_loss", SMALL) == SMALL.batch
-    assert all(CASES[name].concerns(graph) for name in FAMILIAR for graph in ("gather_feat", "generic_loss"))
+    assert all(CASES[name].concerns(graph, SMALL) for name in FAMILIAR for graph in ("gather_feat", "generic_loss"))
 
 
 @recipes
