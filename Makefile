@@ -13,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 ORT := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,device)
 
 .DEFAULT_GOAL := help
-.PHONY: help export build validate bench report test test-browser check clean constraints
+.PHONY: help export build validate bench report test test-browser cost gpu-check check clean constraints
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -47,6 +47,12 @@ test: $(VENV)/installed-dev ## run the tests
 
 test-browser: $(VENV)/installed-browser ## look at the HTML report in chromium; the system has to have it and chromedriver
 	LOSSRT_REQUIRE_BROWSER=1 $(VENV)/bin/python -m pytest tests/browser
+
+cost: $(VENV)/installed-dev ## compile the total of every recipe and compare its cost with the committed one; WRITE=1 writes it anew
+	$(VENV)/bin/python -m tests.device.cost_baseline $(if $(WRITE),--write)
+
+gpu-check: $(VENV)/installed-dev ## everything that needs a GPU: ONNX Runtime on CUDA, TensorRT or RTX, parity and latency
+	$(VENV)/bin/python -m pytest -m gpu -rs -p no:xdist
 
 check: $(VENV)/installed-dev ## formatter, linter, types and import contracts
 	$(VENV)/bin/ruff format --check && $(VENV)/bin/ruff check && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
