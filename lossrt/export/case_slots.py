@@ -32,10 +32,7 @@ Slots = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 def objects(arrays: Arrays, head: str = "hm") -> Slots:
     """Return the slots that hold what a head is read for."""
-    if HEADS[head].index == "ind":
-        image, slot = np.nonzero(arrays["mask"])
-    else:
-        image, slot = np.nonzero(arrays["hm_hp_mask"] if "hm_hp_mask" in arrays else arrays["hp_offset_mask"][..., 0])
+    image, slot = np.nonzero(arrays["mask" if HEADS[head].index == "ind" else "hm_hp_mask"])
     return image, slot
 
 

@@ -135,14 +135,15 @@ def _add_gathered(arrays: dict[str, NDArray[Any]], head: str, objects: PlacedObj
 
 def _joint_arrays(objects: PlacedObjects) -> dict[str, NDArray[Any]]:
     """Return what the heads `hm_hp` and `hp_offset` need beside their values: 17 slots an object, one a joint."""
-    arrays: dict[str, NDArray[Any]] = {}
-    if not {"hm_hp", "hp_offset"}.isdisjoint(objects.recipe.active_heads):
-        arrays["hp_ind"] = _in_slots(objects, joint_indices(objects), np.int64).reshape(-1)
-    if "hm_hp" in objects.recipe.active_heads:
-        arrays["hm_hp"], slotted = joint_targets(objects)
-        arrays["hm_hp_mask"] = _in_slots(objects, slotted["hm_hp_mask"], np.float32).reshape(-1)
-        arrays["joint"] = _in_slots(objects, slotted["joint"], np.int64).reshape(-1)
-    return arrays
+    if "hm_hp" not in objects.recipe.active_heads:
+        return {}
+    heatmap, slotted = joint_targets(objects)
+    return {
+        "hm_hp": heatmap,
+        "hp_ind": _in_slots(objects, joint_indices(objects), np.int64).reshape(-1),
+        "hm_hp_mask": _in_slots(objects, slotted["hm_hp_mask"], np.float32).reshape(-1),
+        "joint": _in_slots(objects, slotted["joint"], np.int64).reshape(-1),
+    }
 
 
 def _draw_objects(heatmap: NDArray[np.float32], objects: PlacedObjects) -> None:

@@ -100,12 +100,10 @@ def _fill_head(batch: Arrays, recipe: Recipe, head: str, slots: NDArray[np.bool_
 def _fill_joints(batch: Arrays, recipe: Recipe, slots: NDArray[np.bool_], rng: Generator) -> None:
     """Put the joints that an object lacks, or hides, somewhere on the map."""
     height, width = recipe.map_size
-    known = batch["hm_hp_mask"] if "hm_hp_mask" in batch else batch["hp_offset_mask"][..., 0]
-    unknown = np.repeat(slots, JOINTS, axis=1) & (known == 0)
+    unknown = np.repeat(slots, JOINTS, axis=1) & (batch["hm_hp_mask"] == 0)
     batch["hp_ind"][unknown] = rng.integers(0, height * width, int(unknown.sum()))
-    if "hm_hp_mask" in batch:
-        batch["joint"][unknown] = np.broadcast_to(np.arange(unknown.shape[1]) % JOINTS, unknown.shape)[unknown]
-        batch["hm_hp_mask"][unknown] = 1
+    batch["joint"][unknown] = np.broadcast_to(np.arange(unknown.shape[1]) % JOINTS, unknown.shape)[unknown]
+    batch["hm_hp_mask"][unknown] = 1
 
 
 def _fill_rotations(batch: Arrays, slots: NDArray[np.bool_], rng: Generator) -> None:

@@ -62,7 +62,7 @@ def aims(
         stand for it. A depth is in m.
     """
     index = HEADS[head].index
-    image, slot = np.nonzero(batch["mask"] if index == "ind" else batch[f"{head}_mask"][..., 0])
+    image, slot = np.nonzero(batch["mask" if index == "ind" else "hm_hp_mask"])
     cells = batch[index][image, slot]
     if head == "rot":
         return image, cells, _rotations(batch["rotbin"][image, slot], batch["rotres"][image, slot])

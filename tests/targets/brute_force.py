@@ -8,7 +8,7 @@ import numpy as np
 from tests.targets import brute_force_details as details
 
 CHANNELS = {"ltrb": 4, "ltrb_amodal": 4, "hps": 34, "dep": 1, "dim": 3, "velocity": 3, "nuscenes_att": 8}
-OWN_MASK = ("centertrack",)  # families whose regression heads have masks of their own
+OWN_MASK = ("centertrack", "centerpoint")  # families whose regression heads have masks of their own
 
 
 def encode(frame, previous, recipe):
@@ -39,7 +39,7 @@ def blank(recipe):
         if head in ("reg", "wh", "tracking", "amodel_offset", *CHANNELS, "anno_box"):
             channels = recipe.heads[head]
             out[head] = np.zeros((slots, channels), np.float32)
-            if recipe.family in OWN_MASK:
+            if recipe.family in OWN_MASK and head != "anno_box":
                 out[f"{head}_mask"] = np.zeros((slots, channels), np.float32)
     if "hm_hp" in heads:
         out["hm_hp"] = np.zeros((17, rows, columns), np.float32)
@@ -103,7 +103,7 @@ def box_values(frame, previous, recipe, k, placed):
     if recipe.heads.get("wh") == 4:
         values["wh"] = (centre[0] - box[0], centre[1] - box[1], box[2] - centre[0], box[3] - centre[1])
     before = earlier_centre(int(frame.track_ids[k]), frame, previous, recipe)
-    if before is not None:
+    if before is not None and recipe.family != "centerpoint":
         values["tracking"] = before[0] - column, before[1] - row
     values |= details.spatial_values(
         frame, k, column, row, lambda point: exact_point(point, frame, recipe, rows, columns)

@@ -6,20 +6,47 @@ from lossrt.recipe import load_recipe, preset_names
 from lossrt.targets.annotations import Frame
 from lossrt.targets.details import Ground, Poses, Spatial
 
+EVERYTHING = {
+    "hm": 3,
+    "reg": 2,
+    "wh": 4,
+    "tracking": 2,
+    "ltrb": 4,
+    "ltrb_amodal": 4,
+    "hps": 34,
+    "hm_hp": 17,
+    "hp_offset": 2,
+    "dep": 1,
+    "rot": 8,
+    "dim": 3,
+    "amodel_offset": 2,
+    "nuscenes_att": 8,
+    "velocity": 3,
+}
+
 
 def random_case(seed):
-    """Return a frame, the one before it or None, and a preset on a map of a few pixels; presets take turns."""
+    """Return a frame, the one before it or None, and a recipe on a map of a few pixels.
+
+    By turns it is each preset, CenterTrack with all heads at once, and CenterPoint with CenterTrack's boxes.
+    """
     rng = np.random.default_rng(seed)
-    name = preset_names()[seed % len(preset_names())]
+    name = [*preset_names(), "everything", "boxes from above"][seed % (len(preset_names()) + 2)]
     ratio = int(rng.choice([2, 4]))
-    classes = load_recipe(name).classes
-    recipe = load_recipe(
-        name,
-        input=(ratio * int(rng.integers(3, 15)), ratio * int(rng.integers(3, 22))),
-        down_ratio=ratio,
-        max_objs=int(rng.integers(1, 13)),
-    )
+    changes = {
+        "input": (ratio * int(rng.integers(3, 15)), ratio * int(rng.integers(3, 22))),
+        "down_ratio": ratio,
+        "max_objs": int(rng.integers(1, 13)),
+    }
+    if name == "everything":
+        recipe = load_recipe("mot17", classes=3, heads=EVERYTHING, weights=dict.fromkeys(EVERYTHING, 1.0), **changes)
+    elif name == "boxes from above":
+        heads = {"hm": 10, "reg": 2, "wh": 2, "tracking": 2, "ltrb": 4, "ltrb_amodal": 4, "anno_box": 10}
+        recipe = load_recipe("centerpoint", heads=heads, weights=dict.fromkeys(heads, 1.0), **changes)
+    else:
+        recipe = load_recipe(name, **changes)
     height, width = (int(side) for side in rng.integers(20, 200, 2))
+    classes = recipe.classes
     previous = random_frame(rng, 1, height, width, classes, recipe) if rng.random() < 0.8 else None
     return random_frame(rng, 2, height, width, classes, recipe), previous, recipe
 
@@ -43,7 +70,7 @@ def random_frame(rng, index, height, width, classes, recipe):
         rng.integers(-1, 10, count),
         classes_here,
         crowds=maybe(rng, rng.random(count) < 0.15),
-        identities=maybe(rng, rng.integers(-1, recipe.identities or 5, count)),
+        identities=maybe(rng, np.where(rng.random(count) < 0.3, -1, rng.integers(0, recipe.identities or 5, count))),
         poses=maybe(rng, random_poses(rng, boxes)),
         spatial=maybe(rng, random_spatial(rng, boxes)),
         ground=maybe(rng, random_ground(rng, count, recipe)),
@@ -69,7 +96,7 @@ def random_spatial(rng, boxes):
     count = len(boxes)
     alphas = rng.uniform(-np.pi, np.pi, count)
     velocities = rng.normal(0, 5, (count, 3))
-    velocities[rng.random(count) < 0.1] = -10000
+    velocities[rng.random(count) < 0.25] = -10000
     velocities[rng.random(count) < 0.1, int(rng.integers(0, 3))] = np.nan
     return Spatial(
         depths=with_gaps(rng, rng.uniform(1, 60, count)),

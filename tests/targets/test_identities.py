@@ -24,7 +24,7 @@ def test_tracks_are_numbered_sequence_by_sequence(make_frame):
 
 
 def test_regions_and_crowds_are_nobody(make_frame):
-    frame = make_frame([BOX] * 4, ids=[1, 2, 3, 4], classes=[0, -1, 1, 1], crowds=np.array([False, False, True, False]))
+    frame = make_frame([BOX] * 4, ids=[1, 2, 3, 0], classes=[0, -1, 1, 1], crowds=np.array([False, False, True, False]))
     (numbered,) = number_identities([FrameSequence("a", (frame,))])
     assert numbered.frames[0].identities.tolist() == [-1, -1, -1, 0]
 

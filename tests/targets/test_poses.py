@@ -101,6 +101,6 @@ def test_joints_take_their_persons_slots(make_recipe, make_frame, make_poses):
 
 
 def test_heads_of_weight_zero_have_no_arrays(make_recipe, make_frame):
-    recipe = make_recipe(HEADS, weights={"hm": 1.0, "hps": 1.0, "hm_hp": 0.0, "hp_offset": 1.0})
+    recipe = make_recipe(HEADS, weights={"hm": 1.0, "hps": 0.0, "hm_hp": 1.0, "hp_offset": 0.0})
     names = set(encode_frame(make_frame(), None, recipe).arrays)
-    assert names == {"hm", "ind", "cat", "mask", "hps", "hps_mask", "hp_ind", "hp_offset", "hp_offset_mask"}
+    assert names == {"hm", "ind", "cat", "mask", "hm_hp", "hp_ind", "joint", "hm_hp_mask"}
