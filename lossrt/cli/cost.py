@@ -76,13 +76,22 @@ def _show(ledger: "Ledger", *, nodes: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("graph", "engine", "sizes", "kernels", "scratch B", "engine B")
+    versions = ", ".join(sorted({f"{row.backend} {row.backend_version}" for row in ledger.rows}))
+    table = Table(
+        "graph",
+        "GPU",
+        "sizes",
+        "kernels",
+        "scratch B",
+        "engine B",
+        title=f"compiled by {versions}",
+        title_justify="left",
+    )
     for column in table.columns[3:]:
         column.justify = "right"
     for row in ledger.rows:
-        engine = f"{row.backend} {row.backend_version} for {row.compute_capability}"
         figures = (f"{figure:,}" for figure in (row.kernels, row.scratch_bytes, row.engine_bytes))
-        table.add_row(f"{row.graph}.{row.precision}", engine, row.dims, *figures)
+        table.add_row(f"{row.graph}.{row.precision}", row.compute_capability, row.dims, *figures)
     Console().print(table)
     for row in ledger.rows if nodes else ():
         console.say(f"\n{row.label}")

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -7,7 +8,15 @@ from lossrt.errors import BackendError, InputError, StorageError
 from lossrt.runtime import engines
 from lossrt.runtime.build_log import EngineCost, Kernel
 from lossrt.runtime.compiler import Compiled
-from lossrt.runtime.engines import EngineRecord, arch_name, build_engine, load_engine, read_records
+from lossrt.runtime.engines import (
+    EngineRecord,
+    Origin,
+    arch_name,
+    build_engine,
+    check_fits,
+    load_engine,
+    read_records,
+)
 from lossrt.runtime.profiles import ProfileRange
 from tests.runtime.graphs import masked_l1, needs_rtx, relu, save
 
@@ -71,9 +80,13 @@ def test_the_same_request_is_not_built_twice(compiler, tmp_path):
     [
         {"proto": masked_l1(low=2e-4)},
         {"workspace_bytes": 1 << 20},
+        {"origin": Origin("other", None, None)},
+        {"origin": Origin("own", "ab" * 32, None)},
+        {"origin": Origin("own", None, "jetpack6")},
+        {"plugins": (Path(__file__),)},
         {"keep_log": True},
     ],
-    ids=["a byte of the model", "a flag", "the log is wanted"],
+    ids=["a byte of the model", "a flag", "recipe", "a recipe's content", "target", "a plugin", "the log is wanted"],
 )
 def test_a_changed_request_is_built_again(compiler, tmp_path, change):
     first = built(tmp_path)
@@ -164,6 +177,45 @@ def test_an_engine_from_elsewhere_needs_its_digest(compiler, tmp_path):
         with pytest.raises(InputError, match=f"built on another machine.*--trust {record.engine_sha256}"):
             load_engine(path, trust=trust)
     assert load_engine(path, trust=(record.engine_sha256,))[0] == path.read_bytes()
+
+
+def test_an_engine_from_elsewhere_is_built_again_unless_trusted(compiler, tmp_path):
+    record = built(tmp_path)
+    path = (tmp_path / "engines" / record.identity.file).with_suffix(".json")
+    elsewhere = json.dumps(json.loads(path.read_text()) | {"machine": "0" * 16})
+    path.write_text(elsewhere)
+    built(tmp_path, trust=(record.engine_sha256,))
+    assert len(compiler) == 1
+    assert built(tmp_path) == record
+    assert len(compiler) == 2
+
+
+@pytest.mark.parametrize(
+    ("capability", "version", "message"),
+    [
+        (
+            "8.6",
+            "1.7.1",
+            r"engine 'e': built for compute capability 8\.9, and this GPU has 8\.6; run `lossrt build .* 8\.6`",
+        ),
+        ("8.9", "1.8.0", r"engine 'e': built by rtx 1\.7\.1, and 1\.8\.0 is installed here; .* `lossrt build BUNDLE`"),
+    ],
+    ids=["another architecture", "another version"],
+)
+def test_an_engine_that_does_not_fit_is_refused(compiler, tmp_path, capability, version, message):
+    record = built(tmp_path)
+    check_fits(record, compute_capability="8.9", version="1.7.1", name="engine 'e'")
+    with pytest.raises(BackendError, match=message):
+        check_fits(record, compute_capability=capability, version=version, name="engine 'e'")
+
+
+def test_tensorrt_keeps_its_measured_times_in_the_users_cache(compiler, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(engines, "checked_capability", lambda backend, wanted: "8.7")
+    built(tmp_path, backend="tensorrt")
+    assert compiler[0]["timing_cache"] == tmp_path / "cache" / "lossrt" / "timing-1.7.1-sm87.cache"
+    built(tmp_path, backend="rtx")
+    assert compiler[1]["timing_cache"] is None
 
 
 def test_an_engine_without_its_record_is_not_loaded(tmp_path):
