@@ -11,7 +11,8 @@ from pathlib import Path
 from lossrt.bundle import Bundle
 from lossrt.device.plans import EnginePlan, engine_plans, graph_ranges
 from lossrt.runtime.compiler import COMPUTE_CAPABILITIES, choose_backend
-from lossrt.runtime.engines import EngineRecord, Origin, build_engine, read_records
+from lossrt.runtime.engine_record import EngineRecord, Origin
+from lossrt.runtime.engines import build_engine, read_records
 from lossrt.runtime.environment import available_cores
 from lossrt.runtime.profiles import ProfileRange
 from lossrt.runtime.trt import TensorRTSession, open_engine

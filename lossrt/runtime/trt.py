@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from lossrt.errors import BackendError, InputError
 from lossrt.runtime.adapter import collecting_logger, import_module, load_plugins
 from lossrt.runtime.compiler import backend_version
-from lossrt.runtime.engines import check_fits, load_engine
+from lossrt.runtime.engine_record import check_fits
+from lossrt.runtime.engines import load_engine
 from lossrt.runtime.gpu import require_gpu
 from lossrt.runtime.session import Port, pick_feeds
 

@@ -8,15 +8,8 @@ from lossrt.errors import BackendError, InputError, StorageError
 from lossrt.runtime import engines
 from lossrt.runtime.build_log import EngineCost, Kernel
 from lossrt.runtime.compiler import Compiled
-from lossrt.runtime.engines import (
-    EngineRecord,
-    Origin,
-    arch_name,
-    build_engine,
-    check_fits,
-    load_engine,
-    read_records,
-)
+from lossrt.runtime.engine_record import EngineRecord, Origin, arch_name, check_fits
+from lossrt.runtime.engines import build_engine, load_engine, read_records
 from lossrt.runtime.profiles import ProfileRange
 from tests.runtime.graphs import masked_l1, needs_rtx, relu, save
 

@@ -52,7 +52,7 @@ def test_machine_id_is_stable_and_gives_nothing_away():
 
 
 def test_importing_the_runtimes_imports_no_runtime():
-    modules = "adapter build_log compiler engines environment gpu job libraries onnx_model ort ort_nodes profiles session trt worker"
+    modules = "adapter build_log compiler engine_record engines environment gpu job libraries onnx_model ort ort_nodes profiles session trt worker"
     heavy = "onnxruntime tensorrt tensorrt_rtx polygraphy torch"
     code = (
         "import importlib, sys\n"
