@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.spec import Estimate
-from lossrt.validators.oracle.heatmap import heatmap_of
+from lossrt.validators.oracle.heatmap import heatmap_of, scale_of
 
 
 def fast_focal(
@@ -26,7 +26,8 @@ def fast_focal(
     """Estimate the loss: −(pos + neg) / n, or −neg without objects.
 
     neg = Σ log(1 − p)·p²·(1 − t)⁴ over the map, pos = Σ log(q)·(1 − q)²·mask over the object slots,
-    q = p at the slot's pixel and class, n = Σ mask. All terms carry one sign, so the scale is the size of the sums.
+    q = p at the slot's pixel and class, n = Σ mask. All terms carry one sign, so the scale is the size of the sums, and
+    what rounding does to the logarithms' arguments.
 
     Args:
         pred: Predicted heatmap, [B, C, H, W]: logits, or probabilities where `applied`.
@@ -42,15 +43,17 @@ def fast_focal(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         heat = heatmap_of(pred, applied=applied)
         weights = mask.astype(np.float64)
-        negative = heat.log_rest * heat.p**2 * (1 - target.astype(np.float64)) ** 4
-        positive = _at_slots(heat.log_p, ind, cat) * _at_slots(heat.rest, ind, cat) ** 2 * weights
+        factor = heat.p**2 * (1 - target.astype(np.float64)) ** 4
+        missed = _at_slots(heat.rest, ind, cat) ** 2 * weights
+        negative, positive = heat.log_rest * factor, _at_slots(heat.log_p, ind, cat) * missed
         count = weights.sum()
         if count == 0:
             # Upstream leaves `pos` out of the branch without objects.
-            count, positive = np.float64(1), np.zeros_like(positive)
+            count, positive, missed = np.float64(1), np.zeros_like(positive), np.zeros_like(missed)
         value = -(negative.sum() + positive.sum()) / count
-        scale = (np.abs(negative).sum() + np.abs(positive).sum()) / np.abs(count)
-    return Estimate(value=np.asarray(value), scale=np.asarray(scale), terms=pred.size + mask.size)
+        terms = pred.size + mask.size
+        scale = scale_of((negative, positive), (factor, missed), terms=terms) / np.abs(count)
+    return Estimate(value=np.asarray(value), scale=np.asarray(scale), terms=terms)
 
 
 def _at_slots(values: NDArray[np.float64], ind: NDArray[np.int64], cat: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.spec import Estimate
-from lossrt.validators.oracle.heatmap import heatmap_of
+from lossrt.validators.oracle.heatmap import heatmap_of, scale_of
 
 
 def focal(pred: NDArray[Any], target: NDArray[Any], *, applied: bool) -> Estimate:
@@ -31,11 +31,11 @@ def focal(pred: NDArray[Any], target: NDArray[Any], *, applied: bool) -> Estimat
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         heat = heatmap_of(pred, applied=applied)
         t = target.astype(np.float64)
-        positive = heat.log_p * heat.rest**2 * (t == 1)
-        negative = heat.log_rest * heat.p**2 * (1 - t) ** 4 * (t < 1)
+        missed, factor = heat.rest**2 * (t == 1), heat.p**2 * (1 - t) ** 4 * (t < 1)
+        positive, negative = heat.log_p * missed, heat.log_rest * factor
         count = int(np.count_nonzero(t == 1))
         if count == 0:
-            count, positive = 1, np.zeros_like(positive)
+            count, positive, missed = 1, np.zeros_like(positive), np.zeros_like(missed)
         value = -(positive.sum() + negative.sum()) / count
-        scale = (np.abs(positive).sum() + np.abs(negative).sum()) / count
+        scale = scale_of((positive, negative), (missed, factor), terms=pred.size) / count
     return Estimate(value=np.asarray(value), scale=np.asarray(scale), terms=pred.size)
