@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from lossrt.cli import bench, build, cost, doctor, export, lint, precision, recipes, report, validate
+from lossrt.cli import bench, bisect, build, cost, doctor, export, lint, precision, recipes, report, validate
 from lossrt.errors import LossrtError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("lint")(lint.lint)
 app.command("bench")(bench.bench)
 app.command("cost")(cost.cost)
 app.command("doctor")(doctor.doctor)
+app.command("bisect")(bisect.bisect)
 app.command("precision")(precision.precision)
 app.command("recipes")(recipes.recipes)
 
