@@ -89,8 +89,7 @@ def encode_frame(frame: Frame, previous: Frame | None, recipe: Recipe) -> Encode
         for name in ("rotres", "rot_mask"):
             arrays[name] = _in_slots(objects, rotation[name], np.float32)
     if "id" in recipe.active_heads:
-        arrays["ids"] = np.full(recipe.max_objs, -1, dtype=np.int64)
-        arrays["ids"][objects.slots] = identity_targets(objects)
+        arrays["ids"] = _in_slots(objects, identity_targets(objects), np.int64)
     left_over = len(frame.class_ids) - recipe.max_objs
     dropped = (Dropped(frame.sequence, frame.index, left_over),) if left_over > 0 else ()
     return Encoded(arrays=arrays, dropped=dropped)

@@ -36,7 +36,7 @@ def fill_slots(batch: Arrays, recipe: Recipe, slots: NDArray[np.bool_], rng: Gen
         if head == "rot":
             _fill_rotations(batch, slots, rng)
         elif head == "id":
-            unknown = slots & (batch["ids"] < 0)
+            unknown = slots & ((batch["ids"] < 0) | (batch["mask"] == 0))
             batch["ids"][unknown] = rng.integers(0, recipe.identities or 1, int(unknown.sum()))
         elif head in batch and not head.startswith("hm"):
             _fill_head(batch, recipe, head, slots, rng)

@@ -54,7 +54,7 @@ def blank(recipe):
         out["rotres"] = np.zeros((slots, 2), np.float32)
         out["rot_mask"] = np.zeros(slots, np.float32)
     if "id" in heads:
-        out["ids"] = np.full(slots, -1, np.int64)
+        out["ids"] = np.zeros(slots, np.int64)
     return out
 
 
@@ -81,8 +81,8 @@ def add_object(out, frame, previous, recipe, k):
     details.add_rotation(out, frame, k)
     if "anno_box" in out:
         details.add_ground_box(out, frame, k, centre)
-    if "ids" in out and frame.identities is not None:
-        out["ids"][k] = frame.identities[k]
+    if "ids" in out:
+        out["ids"][k] = -1 if frame.identities is None else frame.identities[k]
     if "hps" in out or "hm_hp" in out:
         cut = inside(box, rows, columns)
         points = place_joints(frame, k, recipe, rows, columns)

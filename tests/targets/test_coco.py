@@ -79,6 +79,7 @@ def test_still_images_have_none_before_them(read):
     (sequence,) = read(images=images, annotations=[box(image_id=6, track_id=...)], videos=[])
     assert (sequence.name, sequence.video) == ("scenes", False)
     assert [before for _, before in frame_pairs([sequence])] == [None, None]
+    assert [frame.index for frame in sequence.frames] == [1, 2]
     assert sequence.frames[1].track_ids.tolist() == [-1]
     assert sequence.frames[1].identities.tolist() == [-1]
 
@@ -100,6 +101,11 @@ def test_still_images_have_none_before_them(read):
 def test_categories_and_crowds(changes, class_id, crowd, read):
     frame = frame_of(read, box(**changes))
     assert (frame.class_ids.tolist(), frame.is_crowd.tolist()) == ([class_id], [crowd])
+
+
+def test_boxes_may_be_thin_or_empty(read):
+    frame = frame_of(read, box(1, bbox=[1, 2, 0, 0.5]), box(2, bbox=[1, 2, 0.5, 0], track_id=6))
+    assert frame.boxes.tolist() == [[1, 2, 1, 2.5], [1, 2, 1.5, 2]]
 
 
 def test_kitti_ignores_what_resembles_a_class(read):

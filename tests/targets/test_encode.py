@@ -70,7 +70,7 @@ def test_the_random_scenes_reach_every_branch():
             attribute=bool(arrays.get("nuscenes_att_mask", np.zeros(1)).any()),
             slow="velocity_mask" in arrays and bool((mask & ~arrays["velocity_mask"].any(axis=1)).any()),
             depth=bool(arrays.get("dep_mask", np.zeros(1)).any()),
-            identity=bool((arrays.get("ids", np.full(1, -1)) >= 0).any()),
+            identity="ids" in arrays and bool((mask & (arrays["ids"] >= 0)).any()),
             nobody="ids" in arrays and bool((mask & (arrays["ids"] < 0)).any()),
             on_ground=bool(arrays.get("anno_box", np.zeros(1)).any()),
             incomplete="anno_box" in arrays and bool((arrays["hm"] == 1).sum() > mask.sum()),

@@ -35,10 +35,10 @@ def test_nothing_to_number(make_frame):
     assert empty.frames[0].identities.tolist() == []
 
 
-def test_targets_are_the_numbers_and_minus_one_elsewhere(make_frame, small):
+def test_targets_are_the_numbers_and_minus_one_for_nobody(make_frame, small):
     frame = make_frame([BOX] * 3, identities=np.array([4, -1, 0]))
-    assert encode_frame(frame, None, small(5)).arrays["ids"].tolist() == [4, -1, 0, -1, -1, -1]
-    assert encode_frame(make_frame([BOX]), None, small(5)).arrays["ids"].tolist() == [-1] * 6
+    assert encode_frame(frame, None, small(5)).arrays["ids"].tolist() == [4, -1, 0, 0, 0, 0]
+    assert encode_frame(make_frame([BOX]), None, small(5)).arrays["ids"].tolist() == [-1, 0, 0, 0, 0, 0]
 
 
 def test_more_tracks_than_identities(make_frame, small):
