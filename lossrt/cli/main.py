@@ -8,7 +8,7 @@ import traceback
 
 import typer
 
-from lossrt.cli import bench, bisect, build, cost, doctor, export, lint, precision, recipes, report, validate
+from lossrt.cli import bench, bisect, build, cost, doctor, export, lint, precision, recipes, report, search, validate
 from lossrt.errors import LossrtError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("bench")(bench.bench)
 app.command("cost")(cost.cost)
 app.command("doctor")(doctor.doctor)
 app.command("bisect")(bisect.bisect)
+app.command("search")(search.search)
 app.command("precision")(precision.precision)
 app.command("recipes")(recipes.recipes)
 

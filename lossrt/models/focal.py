@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lossrt.models.head_loss import HeadLoss
-from lossrt.models.odds import ODDS_MAX, ODDS_MIN, odds
+from lossrt.models.odds import LOGIT_MAX, LOGIT_MIN, odds
 from lossrt.models.row_sums import map_partials, map_rows
 from lossrt.recipe import Recipe
 from lossrt.spec import TensorSpec
@@ -50,8 +50,8 @@ class Focal(HeadLoss):
         return {"": total / count.clamp(min=1)}
 
     def constants(self) -> tuple[float, ...]:
-        """Return the clamps of the odds."""
-        return () if self.applied else (ODDS_MIN, ODDS_MAX)
+        """Return the clamps of the logit."""
+        return () if self.applied else (LOGIT_MIN, LOGIT_MAX)
 
 
 def _raw(logit: Tensor, target: Tensor, hit: Tensor) -> Tensor:
