@@ -135,9 +135,9 @@ class SingleLoss(LossGraph):
 
 
 def first_head(recipe: Recipe, kind: LossKind) -> str:
-    """Return the head that stands for a kind of loss: the recipe's first, `reg` where it has that kind."""
+    """Return the head that stands for a kind of loss: the recipe's first; `reg`, where there is one, for reg_weighted_l1."""
     heads = [head for head in recipe.active_heads if recipe.loss_kind(head) == kind]
-    return "reg" if "reg" in heads else heads[0]
+    return "reg" if kind == "reg_weighted_l1" and "reg" in heads else heads[0]
 
 
 def spec(recipe: Recipe) -> GraphSpec:
