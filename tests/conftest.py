@@ -1,9 +1,14 @@
 """What tests of several packages share: a small recipe, and its bundle, exported once."""
 
 import pytest
+from hypothesis import settings
 
 from lossrt.bundle import Bundle
 from lossrt.recipe import Recipe, load_recipe
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")
