@@ -2,6 +2,8 @@
 PYTHON ?= python3
 RECIPE ?= mot17
 RECIPES ?= $(RECIPE)
+# Recipes at a time: exporting keeps one core busy, and up to 2 GiB.
+JOBS ?= 2
 PRECISION ?= fp32
 TARGET ?= ort
 OUT ?= build/$(RECIPE)
@@ -20,9 +22,8 @@ help: ## list the targets
 
 export: $(VENV)/installed ## export, build, validate and report: RECIPES (names or all), PRECISION, TARGET, ANNOTATIONS, OUT
 ifneq ($(RECIPES),$(RECIPE))
-	set -e; for recipe in $(if $(filter all,$(RECIPES)),$$($(LOSSRT) recipes names),$(RECIPES)); do \
-		$(MAKE) --no-print-directory export RECIPE=$$recipe RECIPES=$$recipe; \
-	done
+	$(if $(filter all,$(RECIPES)),$(LOSSRT) recipes names,printf '%s\n' $(RECIPES)) | \
+		xargs -P $(JOBS) -I{} $(MAKE) --no-print-directory export RECIPE={} RECIPES={}
 else
 	$(LOSSRT) export $(RECIPE) --precision $(PRECISION) --target $(TARGET) $(if $(ANNOTATIONS),--annotations $(ANNOTATIONS)) --out $(OUT)
 	$(LOSSRT) build $(OUT)
