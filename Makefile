@@ -15,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 ORT := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,device)
 
 .DEFAULT_GOAL := help
-.PHONY: help export build validate bench report test test-browser cost gpu-check check clean constraints
+.PHONY: help export build validate bench report test test-browser prove cost gpu-check check clean constraints
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ test: $(VENV)/installed-dev ## run the tests
 
 test-browser: $(VENV)/installed-browser ## look at the HTML report in chromium; the system has to have it and chromedriver
 	LOSSRT_REQUIRE_BROWSER=1 $(VENV)/bin/python -m pytest tests/browser
+
+prove: $(VENV)/installed-dev ## hold the validator to its word: mutants caught, faults located, nothing correct failed (5 minutes)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.prove
 
 cost: $(VENV)/installed-dev ## compile the total of every recipe and compare its cost with the committed one; WRITE=1 writes it anew
 	$(VENV)/bin/python -m tests.device.cost_baseline $(if $(WRITE),--write)

@@ -1,8 +1,8 @@
 """Correct graphs on many inputs: how far they are from the oracle, and whether any would be failed falsely."""
 
-__all__ = ["Measurement", "graphs_of", "measured"]
+__all__ = ["Candidate", "Measurement", "graphs_of", "measured"]
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +10,7 @@ import onnx
 
 from lossrt.export.case_source import Arrays
 from lossrt.export.cases import CASES, case_arrays, scene_source
-from lossrt.export.golden import Judges, golden_case
+from lossrt.export.golden import MAP_TYPES, Judges, golden_case
 from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_graph
 from lossrt.models import GRAPHS, graph_names
 from lossrt.passes.precision import cast_maps, map_names
@@ -19,8 +19,6 @@ from lossrt.runtime.ort import OrtSession
 from lossrt.spec import Estimate, GraphSpec
 from lossrt.validators.oracle.table import ORACLES
 from lossrt.validators.tolerances import Verdict, judge
-
-PRECISIONS = ("fp32", "fp16", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Candidate:
     judges: Judges
 
 
-def graphs_of(recipe: Recipe, *, precisions: tuple[str, ...] = PRECISIONS) -> list[Candidate]:
+def graphs_of(recipe: Recipe, *, precisions: Iterable[str] = MAP_TYPES) -> list[Candidate]:
     """Export every graph of a recipe in every precision."""
     found = []
     for name in graph_names(recipe):
@@ -73,7 +71,8 @@ def graphs_of(recipe: Recipe, *, precisions: tuple[str, ...] = PRECISIONS) -> li
 
 def measured(recipe: Recipe, candidates: list[Candidate], *, seed: int, batch: int) -> Iterator[Measurement]:
     """Run every graph on the inputs of one seed and yield every output's verdict; the kinds of cases take turns."""
-    case = list(CASES)[seed % len(CASES)]
+    kinds = [name for name, case in CASES.items() if any(case.concerns(g, recipe) for g in graph_names(recipe))]
+    case = kinds[seed % len(kinds)]
     arrays = case_arrays(case, recipe, batch=batch, source=scene_source(recipe, seed=seed))
     for candidate in candidates:
         golden = golden_case(
