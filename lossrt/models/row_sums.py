@@ -18,6 +18,8 @@ from lossrt.recipe import Recipe
 RUN = 256
 # A map of more rows than this is summed once more: each row is another addition in the tail.
 MOST_ROWS = 8
+# Up to so many rows are added one by one, which costs no kernel; human pose has 187.
+MOST_ADDITIONS = 96
 
 
 def partial_sums(elements: int) -> int:
@@ -71,12 +73,23 @@ def sum_blocks(blocks: Sequence[Float[Tensor, "B _ M"]]) -> list[Float[Tensor, "
         One sum a block, of shape [1]: a vector keeps the tail of the graph free of reshapes.
     """
     matrix = torch.cat(list(blocks), dim=1).transpose(0, 1).flatten(1)
-    rows = torch.split(matrix.sum(-1), 1)
-    sums, start = [], 0
-    for block in blocks:
+    sums = matrix.sum(-1)
+    counts = [block.shape[1] for block in blocks]
+    if sum(counts) > MOST_ADDITIONS:
+        return _sums_of_many_rows(sums, counts)
+    rows = torch.split(sums, 1)
+    totals, start = [], 0
+    for count in counts:
         total = rows[start]
-        for row in rows[start + 1 : start + block.shape[1]]:
+        for row in rows[start + 1 : start + count]:
             total = total + row
-        sums.append(total)
-        start += block.shape[1]
-    return sums
+        totals.append(total)
+        start += count
+    return totals
+
+
+def _sums_of_many_rows(sums: Float[Tensor, " K"], counts: Sequence[int]) -> list[Float[Tensor, "1"]]:
+    """Add up each block's rows in a second, tiny reduction: a tail of hundreds of additions takes a compiler minutes."""
+    most = max(counts)
+    pieces = [torch.nn.functional.pad(piece, (0, most - len(piece))) for piece in torch.split(sums, list(counts))]
+    return list(torch.split(torch.stack(pieces).sum(-1), 1))

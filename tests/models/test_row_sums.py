@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossrt.models.row_sums import MOST_ROWS, RUN, map_rows, partial_sums, sum_blocks
+from lossrt.models.row_sums import MOST_ADDITIONS, MOST_ROWS, RUN, map_rows, partial_sums, sum_blocks
 
 
 @given(st.integers(1, 2_000_000))
@@ -54,4 +54,13 @@ def test_every_block_gets_its_own_sum(rows: list[int], batch: int, slots: int) -
     blocks = [torch.from_numpy(rng.integers(-99, 99, (batch, count, slots)).astype(np.float64)) for count in rows]
     sums = sum_blocks(blocks)
     assert [tuple(total.shape) for total in sums] == [(1,)] * len(rows)
+    assert [float(total) for total in sums] == [float(block.sum()) for block in blocks]
+
+
+def test_many_rows_are_added_in_a_second_reduction() -> None:
+    rng = np.random.default_rng(0)
+    counts = [1, MOST_ADDITIONS, 7]
+    blocks = [torch.from_numpy(rng.integers(-99, 99, (2, count, 5)).astype(np.float64)) for count in counts]
+    sums = sum_blocks(blocks)
+    assert [tuple(total.shape) for total in sums] == [(1,)] * 3
     assert [float(total) for total in sums] == [float(block.sum()) for block in blocks]
