@@ -15,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 ORT := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,device)
 
 .DEFAULT_GOAL := help
-.PHONY: help export build validate bench report test test-browser prove cost gpu-check check clean constraints
+.PHONY: help export build validate bench report test test-browser prove prove-family cost gpu-check check clean constraints
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ test-browser: $(VENV)/installed-browser ## look at the HTML report in chromium; 
 
 prove: $(VENV)/installed-dev ## hold the validator to its word: mutants caught, faults located, nothing correct failed (5 minutes)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.prove
+
+prove-family: $(VENV)/installed-dev ## hold every recipe's whole loss to 2e-6 of the oracle over 20 seeds
+	$(VENV)/bin/python -m tests.prove.family
 
 cost: $(VENV)/installed-dev ## compile the total of every recipe and compare its cost with the committed one; WRITE=1 writes it anew
 	$(VENV)/bin/python -m tests.device.cost_baseline $(if $(WRITE),--write)
