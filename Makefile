@@ -69,9 +69,9 @@ clean: ## remove what the targets made
 
 constraints: ## pin every dependency anew, for all Pythons at once (needs uv)
 	(echo "# Every dependency of every extra, for Python 3.10 to 3.13. Made with: make constraints"; \
-	for extras in "--extra device --extra rtx --extra export --extra report --extra dev --extra browser" "--extra gpu"; do \
+	for extras in "--extra device --extra rtx --extra export --extra metrics --extra report --extra dev --extra browser" "--extra gpu"; do \
 		uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate $$extras pyproject.toml; \
-	done | sort -u) > constraints.txt.new
+	done | LC_ALL=C sort -u) > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -81,9 +81,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) --editable '.[export,$(ORT),rtx,report,dev]'
+	$(PIP) --editable '.[export,$(ORT),rtx,report,metrics,dev]'
 	touch $@
 
 $(VENV)/installed-browser: $(VENV)/installed-dev
-	$(PIP) --editable '.[export,$(ORT),rtx,report,dev,browser]'
+	$(PIP) --editable '.[export,$(ORT),rtx,report,metrics,dev,browser]'
 	touch $@
