@@ -1,0 +1,24 @@
+"""The folder that travels: graphs, golden cases, and a manifest with the digest of every file.
+
+The torch side writes it once; everything after it needs only numpy, onnx and a runtime. The manifest covers
+`graphs/`, `baselines/` and `cases/`; engines and reports are made later and carry their own identity.
+"""
+
+__all__ = [
+    "COVERED",
+    "SCHEMA",
+    "Bundle",
+    "Case",
+    "GraphEntry",
+    "Manifest",
+    "file_digest",
+    "open_bundle",
+    "replace_file",
+    "write_bundle",
+]
+
+from lossrt.bundle.case import Case
+from lossrt.bundle.files import file_digest, replace_file
+from lossrt.bundle.folder import Bundle, open_bundle
+from lossrt.bundle.manifest import COVERED, SCHEMA, GraphEntry, Manifest
+from lossrt.bundle.writing import write_bundle
