@@ -36,7 +36,12 @@ def test_plugins_are_loaded_in_order():
 
 
 def test_without_plugins_nothing_is_touched():
-    load_plugins(None, None, ())
+    registry = Registry({"/a.so"})
+    touched = []
+    unused = module(registry)
+    unused.init_libnvinfer_plugins = lambda *_: touched.append("init")
+    load_plugins(unused, SimpleNamespace(errors=[]), ())
+    assert (registry.loaded, touched) == ([], [])
 
 
 def test_a_library_that_does_not_load_says_why():
