@@ -5,7 +5,17 @@ CenterNet `src/lib/datasets/sample/ctdet.py`; FairMOT `src/lib/datasets/dataset/
 Coordinates are rounded to float32 where upstream stores them so, hence cells agree even where a box ends on a border.
 """
 
-__all__ = ["PlacedObjects", "View", "cut_boxes", "map_view", "place_boxes", "place_objects", "place_points"]
+__all__ = [
+    "PlacedObjects",
+    "View",
+    "cut_boxes",
+    "image_view",
+    "map_view",
+    "place_boxes",
+    "place_objects",
+    "place_points",
+    "previous_boxes",
+]
 
 from dataclasses import dataclass
 
@@ -62,20 +72,25 @@ class PlacedObjects:
 
 
 def map_view(frame: Frame, recipe: Recipe, size: tuple[int, int]) -> View:
-    """Return where the image lies on a map of that height and width, px.
+    """Return where a frame's image lies on a map of that height and width, px."""
+    return image_view((frame.height, frame.width), recipe, size)
+
+
+def image_view(image: tuple[int, int], recipe: Recipe, size: tuple[int, int]) -> View:
+    """Return where an image of that height and width, px, lies on a map of the height and width `size`, px.
 
     CenterTrack and CenterNet put the image's centre onto the map's and fit its longer side to the map's width. FairMOT
     fits the whole image into the network's input, to whole pixels, and pads it evenly.
     """
-    height, width = size
+    (image_height, image_width), (height, width) = image, size
     if recipe.family == "fairmot":
         shrink = recipe.input[1] / width
-        ratio = min(recipe.input[0] / frame.height, recipe.input[1] / frame.width)
-        padded_x = (recipe.input[1] - round(frame.width * ratio)) / 2
-        padded_y = (recipe.input[0] - round(frame.height * ratio)) / 2
+        ratio = min(recipe.input[0] / image_height, recipe.input[1] / image_width)
+        padded_x = (recipe.input[1] - round(image_width * ratio)) / 2
+        padded_y = (recipe.input[0] - round(image_height * ratio)) / 2
         return View(ratio / shrink, (padded_x / shrink, padded_y / shrink))
-    scale = width / max(frame.height, frame.width)
-    return View(scale, (width / 2 - scale * frame.width / 2, height / 2 - scale * frame.height / 2))
+    scale = width / max(image_height, image_width)
+    return View(scale, (width / 2 - scale * image_width / 2, height / 2 - scale * image_height / 2))
 
 
 def place_points(points: NDArray[np.float64], view: View) -> NDArray[np.float64]:
@@ -93,6 +108,23 @@ def place_boxes(boxes: NDArray[np.float64], view: View) -> NDArray[np.float32]:
 def cut_boxes(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Cut [N, 4] boxes to the last row and column of a map of that height and width, px."""
     return np.clip(boxes, np.float32(0), np.tile(_last_cell(size), 2))
+
+
+def previous_boxes(previous: Frame, view: View, recipe: Recipe) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Place a previous frame's annotations on the network's input, where upstream looks for what was there.
+
+    Args:
+        previous: The frame.
+        view: Where its image lies on the network's input.
+        recipe: Classes and input size.
+
+    Returns:
+        [N, 4] boxes, px of the network's input, cut to it; and [N] bool, False for what upstream leaves out: a crowd,
+        a class above the recipe's, a box without an area there. Ignored people stay.
+    """
+    boxes = cut_boxes(place_boxes(previous.boxes, view), recipe.input)
+    counted = (np.abs(previous.class_ids) <= recipe.classes) & ~previous.is_crowd
+    return boxes, counted & _has_area(boxes)
 
 
 def place_objects(frame: Frame, previous: Frame | None, recipe: Recipe) -> PlacedObjects:
@@ -151,16 +183,15 @@ def _look_back(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Find where the tracks were: [n, 2] centres in px of the output map, and [n] whether each is known.
 
-    Upstream cuts the previous boxes to the network's input and then divides by down_ratio, takes ignored people as
-    well but no crowds, and the first of several with the same id.
+    Upstream cuts the previous boxes to the network's input and then divides by down_ratio, and takes the first of
+    several with the same id.
     """
     centres = np.zeros((len(track_ids), 2), dtype=np.float32)
     tracked = np.zeros(len(track_ids), dtype=np.bool_)
     if previous is None:
         return centres, tracked
-    boxes = cut_boxes(place_boxes(previous.boxes, map_view(frame, recipe, recipe.input)), recipe.input)
-    counted = (np.abs(previous.class_ids) <= recipe.classes) & ~previous.is_crowd
-    known = counted & (previous.track_ids >= 0) & _has_area(boxes)
+    boxes, counted = previous_boxes(previous, map_view(frame, recipe, recipe.input), recipe)
+    known = counted & (previous.track_ids >= 0)
     ids, first = np.unique(previous.track_ids[known], return_index=True)
     if ids.size:
         at = np.minimum(np.searchsorted(ids, track_ids), ids.size - 1)
