@@ -13,12 +13,15 @@ __all__ = [
     "Manifest",
     "file_digest",
     "open_bundle",
+    "pack_bundle",
     "replace_file",
     "write_bundle",
 ]
 
 from lossrt.bundle.case import Case
 from lossrt.bundle.files import file_digest, replace_file
-from lossrt.bundle.folder import Bundle, open_bundle
+from lossrt.bundle.folder import Bundle
 from lossrt.bundle.manifest import COVERED, SCHEMA, GraphEntry, Manifest
+from lossrt.bundle.opening import open_bundle
+from lossrt.bundle.pack import pack_bundle
 from lossrt.bundle.writing import write_bundle

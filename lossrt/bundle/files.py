@@ -1,11 +1,14 @@
 """Files of a bundle: their digest, and how one is written so that no reader sees half of it."""
 
-__all__ = ["file_digest", "replace_file"]
+__all__ = ["file_digest", "replace_file", "replacing"]
 
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def file_digest(path: Path) -> str:
@@ -19,11 +22,18 @@ def file_digest(path: Path) -> str:
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write `content` beside `path` and move it into place, so that no reader ever sees half of it."""
+    with replacing(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a stream beside `path` that is moved into place when the block ends, and removed when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         Path(name).chmod(0o644)

@@ -1,17 +1,17 @@
-"""A bundle as a folder: opened only when every file has the digest that the manifest gives it."""
+"""A bundle as a folder, and the check that every file in it has the digest that the manifest gives it."""
 
-__all__ = ["Bundle", "open_bundle"]
+__all__ = ["Bundle", "parse_manifest", "verify_folder"]
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from lossrt.bundle.case import Case
 from lossrt.bundle.files import file_digest
 from lossrt.bundle.manifest import COVERED, GraphEntry, Manifest
+from lossrt.bundle.names import unfit_name
 from lossrt.errors import InputError
 
 
@@ -20,14 +20,39 @@ class Bundle:
     """An opened bundle whose digests matched.
 
     Attributes:
-        root: Its folder.
+        root: Its folder; for a packed bundle a private one that is removed when the program ends.
         manifest: Its manifest.
         bundle_id: SHA-256 of the manifest file.
+        packed_file: The file that it was unpacked from; None for a folder.
+        out: Folder below which its engines lie; None: `root`. A packed bundle has no place for them of its own.
     """
 
     root: Path
     manifest: Manifest
     bundle_id: str
+    packed_file: Path | None = None
+    out: Path | None = None
+
+    @property
+    def packed(self) -> bool:
+        """True where the bundle came as one file."""
+        return self.packed_file is not None
+
+    @property
+    def source(self) -> Path:
+        """What the user gave: the folder or the packed file, for messages."""
+        return self.packed_file or self.root
+
+    @property
+    def engines(self) -> Path:
+        """The folder of its engines; it may be missing.
+
+        Raises:
+            InputError: The bundle is packed, and `out` does not say where they are to lie.
+        """
+        if self.packed and self.out is None:
+            raise InputError(f"bundle '{self.source}': packed, so that its engines lie elsewhere: pass --out DIR")
+        return (self.out or self.root) / "engines"
 
     def entry(self, graph: str) -> GraphEntry:
         """Return the manifest's entry of `graph`.
@@ -36,7 +61,7 @@ class Bundle:
             InputError: The bundle has no graph of that name.
         """
         if graph not in self.manifest.graphs:
-            raise InputError(f"graph '{graph}': not in bundle {self.root}; it has: {', '.join(self.manifest.graphs)}")
+            raise InputError(f"graph '{graph}': not in bundle {self.source}; it has: {', '.join(self.manifest.graphs)}")
         return self.manifest.graphs[graph]
 
     def graph_path(self, graph: str, precision: str) -> Path:
@@ -57,51 +82,52 @@ class Bundle:
             yield Case.load(self.case_path(graph, precision, name))
 
 
-def open_bundle(root: Path) -> Bundle:
-    """Open a bundle, checking every digest before anything but the manifest is parsed.
+def parse_manifest(raw: bytes, *, path: Path | str) -> Manifest:
+    """Read a manifest.
 
     Args:
-        root: The bundle's folder.
+        raw: The file's bytes.
+        path: Where it lies, for messages.
 
     Raises:
-        InputError: There is no bundle, its manifest is malformed, or a file is missing, changed or unknown.
+        InputError: It is malformed, or of another version.
     """
-    path = root / "manifest.json"
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"bundle '{root}': expected a manifest.json in it; make one with `lossrt export -o {root}`"
-        ) from error
-    try:
-        manifest = Manifest.model_validate_json(raw)
+        return Manifest.model_validate_json(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
         raise InputError(f"manifest '{path}': {where}: {first['msg']}; export again with this version") from error
-    _verify(root, manifest)
-    return Bundle(root=root, manifest=manifest, bundle_id=hashlib.sha256(raw).hexdigest())
 
 
-def _verify(root: Path, manifest: Manifest) -> None:
+def verify_folder(root: Path, manifest: Manifest, *, source: Path) -> None:
+    """Check that a folder holds what its manifest says, and nothing else below `graphs`, `baselines` and `cases`.
+
+    Args:
+        root: The folder.
+        manifest: Its manifest.
+        source: What the user gave, for messages.
+
+    Raises:
+        InputError: A file is missing, changed, unknown or elsewhere.
+    """
     for name, digest in manifest.files.items():
-        parts = PurePosixPath(name).parts
-        if not parts or parts[0] not in COVERED or ".." in parts or "\\" in name:
+        if unfit_name(name):
             raise InputError(
-                f"bundle '{root}': file '{name}': a manifest may only name files below {', '.join(COVERED)}"
+                f"bundle '{source}': file '{name}': a manifest may only name files below {', '.join(COVERED)}"
             )
         path = root / name
         if path.resolve() != root.resolve() / name or not path.is_file():
-            raise InputError(f"bundle '{root}': file '{name}': in the manifest, but missing; copy the bundle again")
+            raise InputError(f"bundle '{source}': file '{name}': in the manifest, but missing; copy the bundle again")
         if file_digest(path) != digest:
             raise InputError(
-                f"bundle '{root}': file '{name}': its SHA-256 is not the manifest's; it was changed after export: copy the bundle again or export again"
+                f"bundle '{source}': file '{name}': its SHA-256 is not the manifest's; it was changed after export: copy the bundle again or export again"
             )
     for name in sorted(_named_files(manifest) - set(manifest.files)):
-        raise InputError(f"bundle '{root}': file '{name}': expected among the manifest's files; export again")
+        raise InputError(f"bundle '{source}': file '{name}': expected among the manifest's files; export again")
     present = {p.relative_to(root).as_posix() for part in COVERED for p in (root / part).rglob("*") if not p.is_dir()}
     if unknown := sorted(present - set(manifest.files)):
-        raise InputError(f"bundle '{root}': file '{unknown[0]}': not in the manifest; remove it or export again")
+        raise InputError(f"bundle '{source}': file '{unknown[0]}': not in the manifest; remove it or export again")
 
 
 def _named_files(manifest: Manifest) -> set[str]:

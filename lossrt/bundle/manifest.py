@@ -1,6 +1,6 @@
 """`manifest.json`: what a bundle holds, how it was made, and the digest of every file that it covers."""
 
-__all__ = ["COVERED", "SCHEMA", "GraphEntry", "Manifest"]
+__all__ = ["COVERED", "MANIFEST", "MAX_MANIFEST", "SCHEMA", "GraphEntry", "Manifest"]
 
 from typing import Literal
 
@@ -10,9 +10,11 @@ from lossrt.recipe import Recipe
 from lossrt.spec import GraphSpec
 
 SCHEMA = 1
-
-
 COVERED = ("graphs", "baselines", "cases")
+MANIFEST = "manifest.json"
+
+MAX_MANIFEST = 16 << 20
+"""Bytes of the largest manifest that is read; those of the presets have some 50 kB."""
 
 
 class GraphEntry(BaseModel):
