@@ -8,7 +8,23 @@ import traceback
 
 import typer
 
-from lossrt.cli import bench, bisect, build, cost, doctor, export, lint, precision, recipes, report, search, validate
+from lossrt.cli import (
+    bench,
+    bisect,
+    build,
+    cost,
+    doctor,
+    export,
+    lint,
+    merge,
+    pack,
+    precision,
+    recipes,
+    report,
+    search,
+    split,
+    validate,
+)
 from lossrt.errors import LossrtError
 
 app = typer.Typer(
@@ -30,6 +46,9 @@ app.command("doctor")(doctor.doctor)
 app.command("bisect")(bisect.bisect)
 app.command("search")(search.search)
 app.command("precision")(precision.precision)
+app.command("split")(split.split)
+app.command("merge")(merge.merge)
+app.command("pack")(pack.pack)
 app.command("recipes")(recipes.recipes)
 
 BUG = 70

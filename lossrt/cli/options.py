@@ -4,6 +4,7 @@ __all__ = [
     "BundleArgument",
     "GraphOption",
     "JsonOption",
+    "MapOption",
     "OrtOpsOption",
     "PluginOption",
     "PrecisionOption",
@@ -11,6 +12,7 @@ __all__ = [
     "SeedOption",
     "TrustOption",
     "names",
+    "pairs",
 ]
 
 from pathlib import Path
@@ -18,10 +20,12 @@ from typing import Annotated
 
 import typer
 
+from lossrt.errors import InputError
+
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Preset name, or the path of a .toml recipe.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-BundleArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.", metavar="BUNDLE")]
+BundleArgument = Annotated[Path, typer.Argument(help="The bundle: its folder, or the file that `lossrt pack` wrote.", metavar="BUNDLE")]
 GraphOption = Annotated[str | None, typer.Option("--graph", help="Graphs, separated by commas; all without it.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="Precisions, separated by commas.")]
 PluginOption = Annotated[
@@ -31,10 +35,34 @@ OrtOpsOption = Annotated[
     Path | None, typer.Option("--ort-ops", help="Library of ONNX Runtime operators; its SHA-256 goes with --trust.")
 ]
 TrustOption = Annotated[
-    list[str] | None, typer.Option("--trust", help="SHA-256 of a library, or of an engine from another machine.")
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="BUNDLE_ID",
+        help="The id that the bundle must have; or the SHA-256 of a library, or of an engine from another machine.",
+    ),
+]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="HEAD=OUTPUT where an output of the network is not called as its head."),
 ]
 
 
 def names(text: str | None) -> tuple[str, ...]:
     """Split a comma-separated option; nothing where it was not given."""
     return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()
+
+
+def pairs(values: list[str] | None, *, flag: str) -> dict[str, str]:
+    """Read a repeatable option such as `--map hm=OUT1` as a table.
+
+    Raises:
+        InputError: A value is not KEY=NAME, or a key comes twice.
+    """
+    table: dict[str, str] = {}
+    for value in values or ():
+        key, _, name = value.partition("=")
+        if not key or not name or key in table:
+            raise InputError(f"{flag} {value}: expected KEY=NAME, each key once, such as {flag} hm=OUT1")
+        table[key] = name
+    return table
