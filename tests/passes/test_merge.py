@@ -1,0 +1,92 @@
+"""Tuned weights in a network: those bytes and no others, whatever form the file has them in."""
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import numpy_helper
+
+from lossrt.errors import InputError
+from lossrt.passes.merge import check_tuned, write_merged
+from lossrt.passes.merge_bytes import replace_initializers
+from tests.passes.networks import head_weights, network
+
+
+def _values(content: bytes) -> dict[str, np.ndarray]:
+    return {t.name: numpy_helper.to_array(t) for t in onnx.load_model_from_string(content).graph.initializer}
+
+
+@given(names=st.sets(st.sampled_from(sorted(head_weights("hm") | head_weights("reg")))), seed=st.integers(0, 99))
+def test_only_the_tensors_bytes_change(names: set[str], seed: int) -> None:
+    content = network().SerializeToString()
+    old, new = _values(content), head_weights("hm", seed + 1) | head_weights("reg", seed + 1)
+    expected = content
+    for name in names:
+        assert content.count(old[name].tobytes()) == 1
+        expected = expected.replace(old[name].tobytes(), new[name].tobytes())
+    assert replace_initializers(content, {name: new[name] for name in names}) == expected
+
+
+def test_a_file_that_protobuf_would_write_in_another_order_keeps_its_order() -> None:
+    model = network()
+    graph, rest = model.graph.SerializeToString(), onnx.ModelProto()
+    rest.CopyFrom(model)
+    rest.ClearField("graph")
+    assert 1 << 7 <= len(graph) < 1 << 14  # a length of two bytes
+    size = bytes([len(graph) & 127 | 128, len(graph) >> 7])
+    content = b"\x3a" + size + graph + rest.SerializeToString()
+    assert content != onnx.load_model_from_string(content).SerializeToString()
+    bias = np.float32([5, 6])
+    merged = replace_initializers(content, {"reg.2.bias": bias})
+    assert merged == content.replace(head_weights("reg")["reg.2.bias"].tobytes(), bias.tobytes())
+
+
+def test_values_in_typed_fields_are_replaced_as_well() -> None:
+    model = network()
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "reg.2.bias")
+    tensor.ClearField("raw_data")
+    tensor.float_data.extend([1, 2])
+    merged = _values(replace_initializers(model.SerializeToString(), {"reg.2.bias": np.float32([5, 6])}))
+    np.testing.assert_array_equal(merged.pop("reg.2.bias"), [5, 6])
+    before = _values(model.SerializeToString())
+    assert all((merged[name] == before[name]).all() for name in merged)
+
+
+def test_weights_in_other_files_come_along(tmp_path) -> None:
+    model = network()
+    onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    tuned = {"reg.2.bias": np.float32([5, 6])}
+    write_merged(tmp_path / "net.onnx", tuned, tmp_path / "out" / "tuned.onnx", heads=b"as given")
+    assert (tmp_path / "out" / "tuned.safetensors").read_bytes() == b"as given"
+    merged = {t.name: numpy_helper.to_array(t) for t in onnx.load(tmp_path / "out" / "tuned.onnx").graph.initializer}
+    np.testing.assert_array_equal(merged.pop("reg.2.bias"), [5, 6])
+    assert all(
+        (merged[name] == array).all()
+        for name, array in _values(network().SerializeToString()).items()
+        if name in merged
+    )
+    (tmp_path / "out" / "net.data").write_bytes(b"of another network")
+    with pytest.raises(InputError, match="exists and holds other weights"):
+        write_merged(tmp_path / "net.onnx", tuned, tmp_path / "out" / "tuned.onnx", heads=b"")
+    (tmp_path / "net.data").unlink()
+    with pytest.raises(InputError, match="no such file below its folder"):
+        write_merged(tmp_path / "net.onnx", tuned, tmp_path / "out" / "tuned.onnx", heads=b"")
+
+
+WRONG = {
+    "nothing": ({}, "expected weights, got an empty file"),
+    "unknown": (
+        {"hm.2.bia": np.zeros(1, "f4")},
+        "'hm.2.bia': the network has no such initializer; did you mean 'hm.2.bias'",
+    ),
+    "shape": ({"hm.2.bias": np.zeros(3, "f4")}, r"'hm.2.bias': expected float32\[1\], got float32\[3\]"),
+    "type": ({"hm.2.bias": np.zeros(1, "f2")}, r"'hm.2.bias': expected float32\[1\], got float16\[1\]"),
+    "diverged": ({"hm.2.bias": np.full(1, np.nan, "f4")}, "'hm.2.bias': expected finite values"),
+}
+
+
+@pytest.mark.parametrize(("tuned", "message"), WRONG.values(), ids=WRONG.keys())
+def test_weights_that_do_not_fit_are_named(tuned, message) -> None:
+    with pytest.raises(InputError, match=message):
+        check_tuned(network(), tuned, what="heads 'tuned.safetensors'")
