@@ -58,13 +58,11 @@ def network_ports(model: onnx.ModelProto, recipe: Recipe, *, names: Mapping[str,
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = {entry.name: entry for entry in model.graph.input if entry.name not in constants}
     found = _as_told(names or {}, inputs)
-    for role in ROLES:
-        if role not in found:
-            free = [name for name in inputs if name not in found.values()]
-            by_name = (name for usual in _NAMES[role] for name in free if name.lower() == usual)
-            chosen = next(by_name, None) or next((name for name in free if _may_be(role, inputs[name])), None)
-            if chosen is not None:
-                found[role] = chosen
+    for fits in (_is_called, _may_be):
+        for role in ROLES:
+            free = (entry for name, entry in inputs.items() if name not in found.values())
+            if role not in found and (chosen := next((entry for entry in free if fits(role, entry)), None)):
+                found[role] = chosen.name
     listed = "; ".join(f"'{name}' {_shown(entry)}" for name, entry in inputs.items()) or "none"
     if "image" not in found:
         raise InputError(f"network: expected an input for the image, got {listed}; name it with --input image=NAME")
@@ -127,6 +125,10 @@ def _as_told(names: Mapping[str, str], inputs: Mapping[str, onnx.ValueInfoProto]
 def _sizes(entry: onnx.ValueInfoProto) -> list[int]:
     """Sizes of each dimension, 0 where open."""
     return [dim.dim_value for dim in entry.type.tensor_type.shape.dim]
+
+
+def _is_called(role: str, entry: onnx.ValueInfoProto) -> bool:
+    return entry.name.lower() in _NAMES[role]
 
 
 def _may_be(role: str, entry: onnx.ValueInfoProto) -> bool:
