@@ -9,6 +9,7 @@ from lossrt.recipe import LossKind, Recipe, prediction_name
 from lossrt.spec import Estimate
 from lossrt.validators.oracle.gather import gather_feat
 from lossrt.validators.oracle.generic import generic_loss
+from lossrt.validators.oracle.gradients import generic_loss_grad
 from lossrt.validators.oracle.heads import HEAD_LOSSES, Arrays, channel_losses, head_loss
 
 Oracle = Callable[[Recipe, Arrays], dict[str, Estimate]]
@@ -49,6 +50,7 @@ ORACLES: Mapping[str, Oracle] = {
     "gather_feat": _gather_feat,
     **{kind: _single(kind) for kind in HEAD_LOSSES},
     "generic_loss": generic_loss,
+    "generic_loss_grad": generic_loss_grad,
 }
 """By graph name: the recipe and the inputs as deployed, in; an estimate of every output, out.
 
