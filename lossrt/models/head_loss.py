@@ -78,17 +78,21 @@ def mask_spec() -> TensorSpec:
     return TensorSpec("mask", "float32", ("B", "M"), "target", 0, 1)
 
 
-def gather_rows(pred_BDHW: Float[Tensor, "B D H W"], ind: Int64[Tensor, "B S"], slots: int) -> Float[Tensor, "B R M"]:
+def gather_rows(
+    pred_BDHW: Float[Tensor, "B D H W"] | Float[Tensor, "B D S"], ind: Int64[Tensor, "B S"], slots: int
+) -> Float[Tensor, "B R M"]:
     """Gather a head at the objects' pixels, as rows of M: channel by channel, and part by part where S is 17·M.
 
     Heads of three or four channels are read one by one from the flat map: in this mix TensorRT pulls every gather into
     the kernel of the sums.
 
     Args:
-        pred_BDHW: The map.
+        pred_BDHW: The map; or [B, D, S], what a network computed at these pixels alone, which is only laid out.
         ind: Flat pixel indices, S a multiple of M.
         slots: M.
     """
+    if pred_BDHW.ndim == 3:
+        return pred_BDHW.reshape(len(pred_BDHW), -1, slots)
     batch, channels, height, width = pred_BDHW.shape
     if channels not in (3, 4):
         rows_BDS: Tensor = gather_feat(pred_BDHW, ind).transpose(1, 2)
