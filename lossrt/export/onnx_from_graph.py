@@ -1,6 +1,6 @@
 """One loss graph → one ONNX model: the exporter, our gather, names on the wire, the target's opset."""
 
-__all__ = ["GATHERS", "ExportOptions", "onnx_from_graph", "onnx_from_module"]
+__all__ = ["GATHERS", "ExportOptions", "onnx_from_graph", "onnx_from_module", "quiet"]
 
 import ast
 import logging
@@ -124,7 +124,7 @@ def example_tensors(spec: GraphSpec) -> dict[str, Tensor]:
 def _export(module: nn.Module, spec: GraphSpec, options: ExportOptions) -> Any:
     dims = {name: torch.export.Dim(name, min=1) for name in sorted(options.open_dims & set(spec.sizes))}
     shapes = {t.name: {i: dims[d] for i, d in enumerate(t.dims) if d in dims} for t in spec.inputs}
-    with warnings.catch_warnings(), _quiet("torch.onnx"), gather_op() as operator:
+    with warnings.catch_warnings(), quiet("torch.onnx"), gather_op() as operator:
         # The exporter warns of its own deprecations; none concerns the graph, and the gates check what came out.
         warnings.simplefilter("ignore")
         return torch.onnx.export(
@@ -139,7 +139,7 @@ def _export(module: nn.Module, spec: GraphSpec, options: ExportOptions) -> Any:
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
+def quiet(name: str) -> Iterator[None]:
     """Keep a logger's warnings back: the exporter lists the torchvision operators that it does not find."""
     logger = logging.getLogger(name)
     level = logger.level
