@@ -1,8 +1,10 @@
 """Which NVIDIA GPU is here, asked of the driver itself: no framework is imported for it."""
 
-__all__ = ["Gpu", "find_gpu", "gpu_present", "require_gpu"]
+__all__ = ["CudaDriver", "Gpu", "find_gpu", "gpu_present", "require_gpu"]
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,3 +80,57 @@ def _attribute(driver: Any, which: int, device: ctypes.c_int) -> int:
     value = ctypes.c_int()
     driver.cuDeviceGetAttribute(ctypes.byref(value), which, device)
     return value.value
+
+
+class CudaDriver:
+    """The few calls of the CUDA driver that arrays of other libraries need, in the context that those libraries share.
+
+    Args:
+        library: The loaded driver; None loads `libcuda.so.1`.
+
+    Raises:
+        BackendError: There is no driver.
+    """
+
+    def __init__(self, library: Any | None = None) -> None:
+        try:
+            self._library = ctypes.CDLL("libcuda.so.1") if library is None else library
+        except OSError as error:
+            raise BackendError(f"CUDA driver: cannot be loaded ({error}); check `nvidia-smi`") from error
+        self._checked("cuInit", 0)
+
+    def synchronize(self, stream: int, *, device: int = 0) -> None:
+        """Wait until a stream is idle.
+
+        Raises:
+            BackendError: The driver fails.
+        """
+        with self._context(device):
+            self._checked("cuStreamSynchronize", ctypes.c_void_p(stream))
+
+    def download(self, target: int, source: int, size: int, *, device: int = 0) -> None:
+        """Copy `size` bytes from the GPU's address `source` to the host's address `target`.
+
+        Raises:
+            BackendError: The driver fails.
+        """
+        with self._context(device):
+            self._checked("cuMemcpyDtoH_v2", ctypes.c_void_p(target), ctypes.c_uint64(source), ctypes.c_size_t(size))
+
+    @contextmanager
+    def _context(self, device: int) -> Iterator[None]:
+        number, context = ctypes.c_int(), ctypes.c_void_p()
+        self._checked("cuDeviceGet", ctypes.byref(number), device)
+        self._checked("cuDevicePrimaryCtxRetain", ctypes.byref(context), number)
+        try:
+            self._checked("cuCtxPushCurrent_v2", context)
+            try:
+                yield
+            finally:
+                self._checked("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
+        finally:
+            self._checked("cuDevicePrimaryCtxRelease_v2", number)
+
+    def _checked(self, name: str, *arguments: Any) -> None:
+        if code := getattr(self._library, name)(*arguments):
+            raise BackendError(f"CUDA driver: {name} failed with code {code}; check `nvidia-smi` and its kernel log")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lossrt.errors import BackendError, InputError
 from lossrt.runtime.onnx_model import parse_model, read_model
+from lossrt.runtime.ort_binding import OrtBinding, first_line
 from lossrt.runtime.session import Port, pick_feeds
 
 CPU_PACKAGE = "onnxruntime"
@@ -54,6 +55,7 @@ class OrtSession:
     """
 
     backend = "ort"
+    concurrent = True
 
     def __init__(
         self,
@@ -76,8 +78,8 @@ class OrtSession:
                 f"{self._graph}: ONNX Runtime could not start CUDA; check the driver with `nvidia-smi`, and that "
                 f"the CUDA and cuDNN libraries which {CUDA_PACKAGE} names are installed"
             )
-        self._ports = tuple(_port(entry, self._graph) for entry in self._session.get_inputs())
-        self.input_names = tuple(port.name for port in self._ports)
+        self.ports = tuple(_port(entry, self._graph) for entry in self._session.get_inputs())
+        self.input_names = tuple(port.name for port in self.ports)
         self.output_names = tuple(entry.name for entry in self._session.get_outputs())
 
     def _open(self, source: Path | str | bytes, providers: list[Any], options: Any) -> Any:
@@ -87,7 +89,7 @@ class OrtSession:
             )
         except Exception as error:  # its exceptions share no base of their own
             raise InputError(
-                f"{self._graph}: ONNX Runtime cannot load it: {_first_line(error)}; export it again"
+                f"{self._graph}: ONNX Runtime cannot load it: {first_line(error)}; export it again"
             ) from error
 
     def run(
@@ -107,12 +109,12 @@ class OrtSession:
             BackendError: The graph fails on these values, such as an index outside its axis.
         """
         names = list(self.output_names if outputs is None else outputs)
-        values = {name: self._value(array) for name, array in pick_feeds(self._ports, feeds, graph=self._graph).items()}
+        values = {name: self._value(array) for name, array in pick_feeds(self.ports, feeds, graph=self._graph).items()}
         try:
             results = self._session.run_with_ort_values(names, values)
         except Exception as error:
             raise BackendError(
-                f"{self._graph}: fails on these arrays: {_first_line(error)}; check their values"
+                f"{self._graph}: fails on these arrays: {first_line(error)}; check their values"
             ) from error
         return {name: _array(result) for name, result in zip(names, results, strict=True)}
 
@@ -124,13 +126,17 @@ class OrtSession:
             BackendError: As for `run`.
         """
         results = self.run(feeds)
-        arrays = pick_feeds(self._ports, feeds, graph=self._graph)
+        arrays = pick_feeds(self.ports, feeds, graph=self._graph)
         binding = self._session.io_binding()
         for name, array in arrays.items():
             binding.bind_ortvalue_input(name, self._value(array, self.device))
         for name, array in results.items():
             binding.bind_ortvalue_output(name, self._value(array, self.device))
         return _BoundCall(self._session, binding, (arrays, results))
+
+    def binding(self) -> OrtBinding:
+        """Return a new set of inputs and outputs for arrays to be bound to; several may run at the same time."""
+        return OrtBinding(self._ort, self._session, self.ports, device=self.device, graph=self._graph)
 
     def _value(self, array: NDArray[Any], device: str = "cpu") -> Any:
         # ONNX Runtime makes bfloat16 values on the CPU only; a CUDA session copies them at each run.
@@ -187,7 +193,7 @@ def load_error(model: Path | bytes, *, operators: Path | None = None) -> str:
     try:
         ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions share no base of their own
-        return _FRAME.sub("", _first_line(error))
+        return _FRAME.sub("", first_line(error))
     return ""
 
 
@@ -203,7 +209,7 @@ def _options(ort: Any, threads: int | None, operators: Path | None) -> Any:
         except Exception as error:  # its exceptions share no base of their own
             raise InputError(
                 f"--ort-ops '{operators}': expected a library of ONNX Runtime operators (it exports RegisterCustomOps), "
-                f"got: {_first_line(error)}; build it against this version of ONNX Runtime"
+                f"got: {first_line(error)}; build it against this version of ONNX Runtime"
             ) from error
     return options
 
@@ -246,7 +252,3 @@ def _array(value: Any) -> NDArray[Any]:
     # OrtValue.numpy() knows no bfloat16: copy the bytes.
     raw = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
     return np.frombuffer(bytearray(raw), dtype=_BFLOAT16).reshape(value.shape())
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

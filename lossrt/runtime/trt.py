@@ -25,6 +25,7 @@ from lossrt.runtime.engine_record import check_fits
 from lossrt.runtime.engines import load_engine
 from lossrt.runtime.gpu import require_gpu
 from lossrt.runtime.session import Port, pick_feeds
+from lossrt.runtime.trt_binding import TensorRTBinding, narrow
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "FLOAT": np.dtype(np.float32),
@@ -136,6 +137,7 @@ class TensorRTSession:
     """
 
     device = "cuda"
+    concurrent = False
 
     def __init__(
         self,
@@ -165,7 +167,7 @@ class TensorRTSession:
         mode = module.TensorIOMode.INPUT
         self.input_names = tuple(tensor for tensor in names if self._engine.get_tensor_mode(tensor) == mode)
         self.output_names = tuple(tensor for tensor in names if tensor not in self.input_names)
-        self._ports = tuple(self._port(tensor) for tensor in self.input_names)
+        self.ports = tuple(self._port(tensor) for tensor in self.input_names)
         self._buffers: dict[str, tuple[int, int]] = {}
         self._held: dict[str, NDArray[Any]] = {}
 
@@ -202,6 +204,10 @@ class TensorRTSession:
 
         return call
 
+    def binding(self) -> TensorRTBinding:
+        """Return a new set of inputs and outputs for arrays to be bound to; one at a time may run."""
+        return TensorRTBinding(self._context, self._memory, self.ports, execute=self._execute, engine=self._name)
+
     def _port(self, name: str) -> Port:
         shape = tuple(None if size < 0 else int(size) for size in self._engine.get_tensor_shape(name))
         return Port(name, self._dtype(name), shape)
@@ -214,8 +220,8 @@ class TensorRTSession:
 
     def _place(self, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Put the inputs on the device; return host arrays of the outputs' shapes."""
-        narrowed = dict(feeds) | {p.name: _narrow(p, feeds[p.name]) for p in self._ports if p.name in feeds}
-        self._held = pick_feeds(self._ports, narrowed, graph=self._name)
+        narrowed = dict(feeds) | {p.name: narrow(p, feeds[p.name]) for p in self.ports if p.name in feeds}
+        self._held = pick_feeds(self.ports, narrowed, graph=self._name)
         for name, array in self._held.items():
             if not self._context.set_input_shape(name, array.shape):
                 raise InputError(
@@ -237,7 +243,8 @@ class TensorRTSession:
         if room < size:
             address = self._memory.allocate(size)
             self._buffers[name] = (address, size)
-            self._context.set_tensor_address(name, address)
+        # Every time: a binding may have aimed it elsewhere since.
+        self._context.set_tensor_address(name, address)
         return address
 
     def _execute(self) -> None:
@@ -276,12 +283,3 @@ def open_engine(path: Path, *, trust: Collection[str] = (), plugins: Sequence[Pa
     module = import_module(backend)
     libraries = tuple(str(library) for library in plugins)
     return TensorRTSession(content, backend=backend, module=module, memory=CudaMemory(), name=name, plugins=libraries)
-
-
-def _narrow(port: Port, array: NDArray[Any]) -> NDArray[Any]:
-    if port.dtype != np.int32 or array.dtype != np.int64:
-        return array
-    narrow = array.astype(np.int32)
-    if not np.array_equal(narrow, array):
-        raise InputError(f"tensor '{port.name}': the engine takes int32, and a value of it does not fit; correct it")
-    return narrow

@@ -1,0 +1,69 @@
+"""Arrays bound to a loaded graph's inputs and outputs, so that a run moves nothing that it need not move."""
+
+__all__ = ["BindableSession", "Binding"]
+
+from types import TracebackType
+from typing import Protocol
+
+from lossrt.runtime.device_array import Value
+from lossrt.runtime.session import Port
+
+
+class Binding(Protocol):
+    """One set of inputs and outputs. Two threads need one each; it holds what is bound to it.
+
+    Attributes:
+        sees_changes: True where a run reads a host array as it is then; False where it was copied when it was bound.
+    """
+
+    sees_changes: bool
+
+    def feed(self, name: str, value: Value) -> None:
+        """Bind an input to a contiguous array of the type and a shape that the graph takes.
+
+        Raises:
+            InputError: A shape outside the engine's profile, or an array of the GPU where the graph runs on the host.
+        """
+        ...
+
+    def result(self, name: str, target: Value) -> None:
+        """Bind an output to the contiguous array that it is written to."""
+        ...
+
+    def run(self) -> None:
+        """Run, and wait for the end.
+
+        Raises:
+            BackendError: The graph fails on these values.
+        """
+        ...
+
+
+class BindableSession(Protocol):
+    """A loaded graph that arrays can be bound to.
+
+    Attributes:
+        backend: `ort`, `tensorrt` or `rtx`.
+        device: `cpu` or `cuda`.
+        input_names: Inputs that the loaded graph still has.
+        output_names: Outputs, in the order of the graph.
+        ports: The inputs, with types and shapes.
+        concurrent: True where several bindings may run at the same time.
+    """
+
+    backend: str
+    device: str
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    ports: tuple[Port, ...]
+    concurrent: bool
+
+    def binding(self) -> Binding:
+        """Return a new binding."""
+        ...
+
+    def __enter__(self) -> "BindableSession": ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
