@@ -12,6 +12,7 @@ __all__ = [
     "GraphEntry",
     "Manifest",
     "file_digest",
+    "is_packed",
     "open_bundle",
     "pack_bundle",
     "replace_file",
@@ -24,4 +25,5 @@ from lossrt.bundle.folder import Bundle
 from lossrt.bundle.manifest import COVERED, SCHEMA, GraphEntry, Manifest
 from lossrt.bundle.opening import open_bundle
 from lossrt.bundle.pack import pack_bundle
+from lossrt.bundle.unpack import is_packed
 from lossrt.bundle.writing import write_bundle

@@ -1,6 +1,6 @@
 """One file → private folder: the whole digest first, then the form, then the names, and only then any content."""
 
-__all__ = ["PackedFile"]
+__all__ = ["PackedFile", "is_packed"]
 
 import hashlib
 import os
@@ -26,6 +26,15 @@ from lossrt.bundle.zip_form import (
 from lossrt.errors import InputError, StorageError
 
 _CHUNK = 1 << 20
+
+
+def is_packed(path: Path) -> bool:
+    """Say whether a path is a file that begins like a packed bundle; nothing about it is checked."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(LOCAL_SIGNATURE)) == LOCAL_SIGNATURE
+    except OSError:
+        return False
 
 
 class PackedFile:

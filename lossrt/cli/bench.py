@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.options import BundleArgument, JsonOption
+from lossrt.cli.opened import opened
+from lossrt.cli.options import BundleArgument, JsonOption, TrustOption
 
 if TYPE_CHECKING:
     from lossrt.bundle import Bundle
@@ -25,18 +26,19 @@ def bench(
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every contender.")] = 1,
     iterations: Annotated[int, typer.Option("--iterations", min=1, help="Rounds that count.")] = 50,
     warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Rounds before them.")] = 5,
+    trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Time `generic_loss` on the nominal batch: ours and upstream's in ONNX Runtime, PyTorch where it is installed."""
-    from lossrt.bundle import Case, open_bundle
+    from lossrt.bundle import Case
     from lossrt.device.bench import bench as run_rounds
 
-    opened = open_bundle(bundle)
-    opened.entry(GRAPH)
-    case = Case.load(opened.case_path(GRAPH, "fp32", "nominal"))
+    source = opened(bundle, trust=trust)
+    source.entry(GRAPH)
+    case = Case.load(source.case_path(GRAPH, "fp32", "nominal"))
     with console.progress_bar("bench") as progress:
         progress("compiling contenders", 0, 1)
-        contenders = _contenders(opened, case.input, threads)
+        contenders = _contenders(source, case.input, threads)
         rows = run_rounds(contenders, baseline=OURS, iterations=iterations, warm_up=warm_up, progress=progress)
     batch = len(case.input["ind"])
     if as_json:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.options import BundleArgument, JsonOption, names
+from lossrt.cli.opened import opened
+from lossrt.cli.options import BundleArgument, JsonOption, TrustOption, names
 
 
 def bisect(
@@ -21,10 +22,10 @@ def bisect(
         str | None, typer.Option("--case", help="Golden cases, separated by commas; all without it.")
     ] = None,
     backend: Annotated[str, typer.Option("--backend", help="ort or ort-cuda.")] = "ort",
+    trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Name the first node whose value leaves its tolerance against the bundle's graph. Exit code 1 when there is one."""
-    from lossrt.bundle import open_bundle
     from lossrt.errors import InputError, nearest
     from lossrt.runtime.onnx_model import parse_model, read_model
     from lossrt.runtime.ort import OrtSession
@@ -32,11 +33,11 @@ def bisect(
 
     if backend not in ("ort", "ort-cuda"):
         raise InputError(f"backend '{backend}': cannot mark tensors here; {nearest(backend, ('ort', 'ort-cuda'))}")
-    opened = open_bundle(bundle)
+    source = opened(bundle, trust=trust)
     proto = parse_model(read_model(model), where=f"ONNX model '{model}'")
     with console.progress_bar("bisect") as progress:
         found = find_first(
-            opened,
+            source,
             graph,
             proto,
             open_model=lambda content: OrtSession(content, device="cuda" if backend == "ort-cuda" else "cpu"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossrt.cli import console
+from lossrt.cli.opened import opened
 from lossrt.cli.options import BundleArgument, JsonOption, PluginOption, TrustOption, names
 
 if TYPE_CHECKING:
@@ -34,16 +35,20 @@ def build(
     trtexec: Annotated[
         bool, typer.Option("--trtexec", help="Print the trtexec lines that build there, and build nothing.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="The engines go to OUT/engines; a packed bundle needs it."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile the graphs of a bundle; engines that still hold are reused."""
-    from lossrt.bundle import open_bundle
     from lossrt.device.build import BuildOptions, build_engines
     from lossrt.runtime.libraries import trusted_library
 
-    opened, digests = open_bundle(bundle), tuple(trust or ())
+    digests = tuple(trust or ())
     plugins = tuple(trusted_library(path, trust=digests, option="--plugin") for path in plugin or ())
-    lines = _trtexec(opened, workspace, plugins) if trtexec or opened.manifest.target == TRTEXEC_ONLY else []
+    source = opened(bundle, trust=digests, libraries=plugins, out=out, writes="" if trtexec else "engines")
+    lines = _trtexec(source, workspace, plugins) if trtexec or source.manifest.target == TRTEXEC_ONLY else []
     if trtexec:
         if as_json:
             console.show_json({"trtexec": lines})
@@ -52,7 +57,7 @@ def build(
         return
     options = BuildOptions(backend, names(compute_capability), workspace, plugins, keep_log, digests)
     with console.progress_bar("build") as progress:
-        notes = build_engines(opened, options=options, progress=progress)
+        notes = build_engines(source, options=options, progress=progress)
     if lines:
         console.note("JetPack 5 builds its own engines; copy the bundle there and run, in its folder:")
         console.note("\n".join(lines))

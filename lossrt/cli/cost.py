@@ -2,13 +2,15 @@
 
 __all__ = ["cost"]
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.options import BundleArgument, JsonOption, names
+from lossrt.cli.opened import opened
+from lossrt.cli.options import BundleArgument, JsonOption, TrustOption, names
 
 if TYPE_CHECKING:
     from lossrt.bundle import Bundle
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 def cost(
     bundle: BundleArgument,
     against: Annotated[
-        Path | None, typer.Option("--against", help="A bundle, or a ledger: exit code 1 where this one costs more.")
+        Path | None,
+        typer.Option("--against", help="A bundle, or a ledger: exit code 1 where this one costs more."),
     ] = None,
     backend: Annotated[str, typer.Option("--backend", help="rtx, which needs no GPU, or tensorrt.")] = "rtx",
     compute_capability: Annotated[
@@ -27,15 +30,19 @@ def cost(
     ] = None,
     nodes: Annotated[bool, typer.Option("--nodes", help="List the ONNX nodes of each kernel.")] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the ledger to this file.")] = None,
+    trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List kernels, scratch memory and engine bytes of every graph; engines that still hold are reused."""
-    from lossrt.bundle import open_bundle, replace_file
+    """List kernels, scratch memory and engine bytes of every graph; engines that still hold are reused.
+
+    Those of a packed bundle are compiled anew and not kept.
+    """
+    from lossrt.bundle import replace_file
     from lossrt.device.build import BuildOptions
     from lossrt.device.cost import compare_costs, costs_more
 
     options = BuildOptions(backend, names(compute_capability))
-    ledger = _measured(open_bundle(bundle), options)
+    ledger = _measured(opened(bundle, trust=trust), options)
     changes = None if against is None else compare_costs(_other(against, options), ledger)
     if out is not None:
         replace_file(out, (ledger.model_dump_json(by_alias=True, indent=1) + "\n").encode())
@@ -55,14 +62,15 @@ def _measured(bundle: "Bundle", options: "BuildOptions") -> "Ledger":
     from lossrt.device.cost import ledger_of
 
     with console.progress_bar("cost") as progress:
-        return ledger_of(bundle, build_engines(bundle, options=options, progress=progress))
+        place = dataclasses.replace(bundle, out=bundle.root)
+        return ledger_of(bundle, build_engines(place, options=options, progress=progress))
 
 
 def _other(path: Path, options: "BuildOptions") -> "Ledger":
-    from lossrt.bundle import open_bundle
+    from lossrt.bundle import is_packed
     from lossrt.device.cost import read_ledger
 
-    return _measured(open_bundle(path), options) if path.is_dir() else read_ledger(path)
+    return _measured(opened(path), options) if path.is_dir() or is_packed(path) else read_ledger(path)
 
 
 def _show_json(ledger: "Ledger", changes: "list[CostChange] | None") -> None:

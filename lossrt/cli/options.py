@@ -25,7 +25,9 @@ from lossrt.errors import InputError
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Preset name, or the path of a .toml recipe.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-BundleArgument = Annotated[Path, typer.Argument(help="The bundle: its folder, or the file that `lossrt pack` wrote.", metavar="BUNDLE")]
+BundleArgument = Annotated[
+    Path, typer.Argument(help="The bundle: its folder, or the file that `lossrt pack` wrote.", metavar="BUNDLE")
+]
 GraphOption = Annotated[str | None, typer.Option("--graph", help="Graphs, separated by commas; all without it.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="Precisions, separated by commas.")]
 PluginOption = Annotated[

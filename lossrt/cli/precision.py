@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.options import JsonOption
+from lossrt.cli.opened import opened
+from lossrt.cli.options import JsonOption, TrustOption
 
 if TYPE_CHECKING:
     import onnx
@@ -24,6 +25,7 @@ def precision(
     case: Annotated[str, typer.Option("--case", help="Which case of the bundle.")] = "nominal",
     inputs: Annotated[Path | None, typer.Option("--inputs", help="Take the inputs from a safetensors file.")] = None,
     most: Annotated[int, typer.Option("--most", min=1, help="Findings to print.")] = 20,
+    trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Walk a graph with the rounding of half precision and name the nodes that fail, worst first."""
@@ -31,23 +33,24 @@ def precision(
     from lossrt.validators.precision.prediction import predict_failures
 
     proto = parse_model(read_model(model), where=f"ONNX model '{model}'")
-    prediction = predict_failures(proto, _feeds(proto, bundle, case, inputs), dtype=dtype)
+    prediction = predict_failures(proto, _feeds(proto, bundle, case, inputs, trust), dtype=dtype)
     if as_json:
         console.show_json(dataclasses.asdict(prediction))
         return
     _show(prediction, most)
 
 
-def _feeds(proto: "onnx.ModelProto", bundle: Path | None, case: str, inputs: Path | None) -> dict[str, Any]:
+def _feeds(
+    proto: "onnx.ModelProto", bundle: Path | None, case: str, inputs: Path | None, trust: list[str] | None
+) -> dict[str, Any]:
     from lossrt.arrays import read_arrays
-    from lossrt.bundle import open_bundle
     from lossrt.errors import InputError
     from lossrt.validators.precision.feeds import feeds_from_bundle
 
     if (bundle is None) == (inputs is None):
         raise InputError("precision: expected --bundle BUNDLE or --inputs FILE.safetensors, one of them; add it")
     if bundle is not None:
-        return feeds_from_bundle(proto, open_bundle(bundle), case=case)
+        return feeds_from_bundle(proto, opened(bundle, trust=trust), case=case)
     assert inputs is not None
     return read_arrays(inputs, what="inputs")
 

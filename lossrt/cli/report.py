@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.options import JsonOption
+from lossrt.cli.opened import opened
+from lossrt.cli.options import JsonOption, TrustOption
 
 if TYPE_CHECKING:
     from lossrt.validators.report import Report
@@ -21,7 +22,12 @@ def report(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Folder of the documents; beside report.json, or nowhere if judged again."),
+        typer.Option(
+            "-o",
+            "--out",
+            help="Folder of the documents; beside report.json, or nowhere if judged again. Where a packed bundle's "
+            "report.json lies.",
+        ),
     ] = None,
     kappa: Annotated[
         float | None, typer.Option("--kappa", help="Judge again, allowing PyTorch's own error times this.")
@@ -29,24 +35,27 @@ def report(
     lam: Annotated[
         float | None, typer.Option("--lambda", help="Judge again, allowing the sums' rounding error times this.")
     ] = None,
+    trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the documents of a report.json again, judge its results again, or compare two; nothing is run.
 
     Exit code 1 when a result that is judged again fails, or a verdict is worse in the second report.
     """
+    from lossrt.bundle import is_packed
     from lossrt.errors import InputError
 
-    first = _load(source, kappa, lam)
+    packed = is_packed(source)
+    first = _load_packed(source, out, trust, kappa, lam) if packed else _load(source, kappa, lam)
     if other is not None:
-        if out is not None:
+        if out is not None and not packed:
             raise InputError(f"--out {out}: a comparison is shown, not written; redirect --json into a file")
         _compare(first, _load(other, kappa, lam), as_json=as_json)
     elif kappa is None and lam is None:
         _write(first, out or _path(source).parent, quiet=as_json)
         _show(first, as_json=as_json)
     else:
-        _keep(first, source, out, quiet=as_json)
+        _keep(first, source, None if packed else out, quiet=as_json)
         _show(first, as_json=as_json, whole=True)
         if first.summary.fail:
             raise typer.Exit(1)
@@ -69,6 +78,22 @@ def _load(source: Path, kappa: float | None, lam: float | None) -> "Report":
         return rejudge(loaded, kappa=kappa, lam=lam)
     except InputError as error:
         raise InputError(f"report '{path}': {error}") from error
+
+
+def _load_packed(
+    source: Path, out: Path | None, trust: list[str] | None, kappa: float | None, lam: float | None
+) -> "Report":
+    from lossrt.errors import InputError
+
+    bundle = opened(source, trust=trust, out=out, writes="reports")
+    assert out is not None
+    loaded = _load(out / "report.json", kappa, lam)
+    if loaded.bundle_id != bundle.bundle_id:
+        raise InputError(
+            f"report '{out / 'report.json'}': expected that of bundle {bundle.bundle_id}, got one of "
+            f"{loaded.bundle_id}; run `lossrt validate {source} --out {out}`"
+        )
+    return loaded
 
 
 def _write(loaded: "Report", folder: Path, *, quiet: bool) -> None:

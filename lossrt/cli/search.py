@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.options import BundleArgument, JsonOption, SeedOption
+from lossrt.cli.opened import opened
+from lossrt.cli.options import BundleArgument, JsonOption, SeedOption, TrustOption
 
 if TYPE_CHECKING:
     from lossrt.bundle import Bundle
@@ -27,23 +28,23 @@ def search(
     seconds: Annotated[float | None, typer.Option("--seconds", min=0.1, help="Stop after this many.")] = None,
     seed: SeedOption = 0,
     keep: Annotated[Path | None, typer.Option("--keep", help="Write the worst inputs into this folder.")] = None,
+    trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search for the legal inputs with the largest error over the allowed one. Exit code 1 when one fails."""
     import math
 
-    from lossrt.bundle import open_bundle
     from lossrt.validators.search import search as find_worst
     from lossrt.validators.tolerances import DEFAULT_POLICY
 
-    opened = open_bundle(bundle)
-    oracle, path = _oracle(opened, graph), model or _path(opened, graph, precision)
+    source = opened(bundle, trust=trust)
+    oracle, path = _oracle(source, graph), model or _path(source, graph, precision)
     with console.progress_bar("search") as progress, _session(path, backend) as session:
         finds = find_worst(
-            opened.entry(graph).spec,
+            source.entry(graph).spec,
             session,
             oracle,
-            starts=list(opened.cases(graph, _known(opened, graph, precision))),
+            starts=list(source.cases(graph, _known(source, graph, precision))),
             iterations=iterations,
             seconds=math.inf if seconds is None else seconds,
             seed=seed,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lossrt.cli import console
+from lossrt.cli.opened import opened, report_folder
 from lossrt.cli.options import (
     BundleArgument,
     GraphOption,
@@ -38,33 +39,36 @@ def validate(
     trust: TrustOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="A warning fails as well.")] = False,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder of the reports; BUNDLE/reports without it.")
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="Folder of the reports, and OUT/engines that of the engines; a packed bundle needs it."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every golden case and judge every output against the float64 oracle. Exit code 1 when one fails."""
-    from lossrt.bundle import open_bundle
     from lossrt.validators import parity
     from lossrt.validators.naive import naive_rows
     from lossrt.validators.tolerances import Policy
 
-    opened = open_bundle(bundle)
     libraries = _Libraries.trusted(plugin or (), ort_ops, tuple(trust or ()))
+    writes = "engines" if backend in ("tensorrt", "rtx") else "reports" if model is None else ""
+    source = opened(bundle, trust=trust, libraries=libraries.paths, out=out, writes=writes)
     policy = Policy(strict=strict)
     with console.progress_bar("validate") as progress:
         results = parity.validate(
-            opened,
-            open_session=_opener(opened, backend, libraries),
+            source,
+            open_session=_opener(source, backend, libraries),
             graphs=names(graph) or None,
             precisions=names(precision) or None,
             model=model,
             policy=policy,
             progress=lambda step: _tell(step, progress),
         )
-        naive = naive_rows(opened, results, progress=progress) if model is None else []
-    report = _report(opened, results, naive, policy, ran=backend)
+        naive = naive_rows(source, results, progress=progress) if model is None else []
+    report = _report(source, results, naive, policy, ran=backend)
     if model is None or out is not None:
-        _write(report, out or opened.root / "reports")
+        _write(report, report_folder(source, out))
     if as_json:
         console.say(report.model_dump_json(by_alias=True, indent=1))
     else:
@@ -86,6 +90,10 @@ class _Libraries:
     plugins: tuple[Path, ...]
     operators: Path | None
     trust: tuple[str, ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return self.plugins if self.operators is None else (*self.plugins, self.operators)
 
     @classmethod
     def trusted(cls, plugins: Sequence[Path], operators: Path | None, trust: tuple[str, ...]) -> "_Libraries":

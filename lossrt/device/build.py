@@ -56,7 +56,7 @@ def build_engines(
     """Compile every graph of a bundle for every compute capability, reusing engines that still hold: `lossrt build`.
 
     Args:
-        bundle: The bundle; engines go to its `engines/`.
+        bundle: The bundle; engines go to its `engines`.
         options: Backend, compute capabilities, workspace limit.
         progress: Called with what is being built, engines done and engines in all.
 
@@ -81,7 +81,7 @@ def build_engines(
 
         record = build_engine(
             plan.model(bundle),
-            out_dir=bundle.root / "engines",
+            out_dir=bundle.engines,
             graph=plan.graph,
             precision=plan.precision,
             variant=plan.variant,
@@ -115,8 +115,11 @@ def build_engines(
 
 
 def engine_notes(bundle: Bundle) -> list[EngineNote]:
-    """List the engines in a bundle that were built from its graphs; those of an older export are passed over."""
-    records = read_records(bundle.root / "engines")
+    """List the engines in a bundle that were built from its graphs; those of an older export are passed over.
+
+    A packed bundle has none where nothing says that they lie elsewhere (`Bundle.out`).
+    """
+    records = read_records(bundle.engines) if bundle.out or not bundle.packed else []
     return [
         EngineNote(record, plan.dims(bundle))
         for plan in engine_plans(bundle)
@@ -153,7 +156,7 @@ def open_graph(
         ranges |= graph_ranges(bundle, graph)
     record = build_engine(
         path,
-        out_dir=bundle.root / "engines",
+        out_dir=bundle.engines,
         graph=plan.graph,
         precision=plan.precision,
         origin=_origin(bundle) if path in own else None,
@@ -162,4 +165,4 @@ def open_graph(
         plugins=plugins,
         trust=trust,
     )
-    return open_engine(bundle.root / "engines" / record.identity.file, trust=trust, plugins=plugins)
+    return open_engine(bundle.engines / record.identity.file, trust=trust, plugins=plugins)

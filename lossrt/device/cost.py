@@ -138,7 +138,7 @@ def ledger_of(bundle: Bundle, notes: Iterable[EngineNote]) -> Ledger:
     """
     rows = tuple(_row(bundle, note) for note in notes)
     if not rows:
-        raise BackendError(f"bundle '{bundle.root}': expected engines, got none; run `lossrt build {bundle.root}`")
+        raise BackendError(f"bundle '{bundle.source}': expected engines, got none; run `lossrt build {bundle.source}`")
     return Ledger(rows=rows)
 
 

@@ -98,7 +98,7 @@ def _plan(
     chosen = [graph for graph in bundle.manifest.graphs if graphs is None or graph in graphs]
     if unknown := [graph for graph in graphs or () if graph not in chosen]:
         raise InputError(
-            f"graph '{unknown[0]}': not in bundle {bundle.root}; {nearest(unknown[0], bundle.manifest.graphs)}"
+            f"graph '{unknown[0]}': not in bundle {bundle.source}; {nearest(unknown[0], bundle.manifest.graphs)}"
         )
     plan = [(graph, precision) for graph in chosen for precision in _precisions(bundle, graph, precisions, model)]
     if model and len(plan) != 1:
@@ -109,7 +109,7 @@ def _plan(
     if empty := [graph for graph, precision in plan if not bundle.entry(graph).cases.get(precision)]:
         raise InputError(f"graph '{empty[0]}': no golden case to judge it by; export again")
     if not plan:
-        raise InputError(f"bundle '{bundle.root}': no graph to judge; export again")
+        raise InputError(f"bundle '{bundle.source}': no graph to judge; export again")
     return plan
 
 

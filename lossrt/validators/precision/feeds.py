@@ -37,6 +37,6 @@ def feeds_from_bundle(model: onnx.ModelProto, bundle: Bundle, *, case: str = "no
                 raise InputError(f"case '{case}': graph '{graph}' has none; {nearest(case, entry.cases[precision])}")
             return Case.load(bundle.case_path(graph, precision, case)).input
     raise InputError(
-        f"model '{model.graph.name}': no graph of bundle {bundle.root} has its inputs {', '.join(sorted(wanted))}; give "
+        f"model '{model.graph.name}': no graph of bundle {bundle.source} has its inputs {', '.join(sorted(wanted))}; give "
         "the arrays themselves with --inputs FILE"
     )
