@@ -5,7 +5,7 @@ feature map as its only output, under its own name, and keeps every node that it
 names and their bits. Nothing is executed.
 """
 
-__all__ = ["HEADS_KEY", "backbone", "cut", "load_values", "parameter_arrays", "save_heads", "write_split"]
+__all__ = ["HEADS_KEY", "backbone", "cut", "load_values", "parameter_arrays", "save_heads", "write_part", "write_split"]
 
 import json
 import shutil
@@ -28,7 +28,6 @@ from lossrt.passes.walk import nodes_in
 
 HEADS_KEY = "lossrt.heads"
 """Metadata key of a heads file: JSON with the feature map's name, and each parameter's name by head and layer."""
-_EXTERNAL = "backbone.onnx.data"
 
 
 def cut(
@@ -126,25 +125,35 @@ def write_split(model: onnx.ModelProto, heads: NetworkHeads, out: Path, *, folde
         InputError: A file with weights is missing or too short.
     """
     arrays = parameter_arrays(model, list(heads.parameters().values()), folder)
-    part = backbone(model, heads)
-    outside = any(external_data_helper.uses_external_data(tensor) for tensor in _tensors(part))
-    load_values(part, folder)
-    out.mkdir(parents=True, exist_ok=True)
-    if outside:
-        _write_in_two(part, out)
-    else:
-        replace_file(out / "backbone.onnx", part.SerializeToString())
+    write_part(backbone(model, heads), out / "backbone.onnx", folder=folder)
     replace_file(out / "heads.safetensors", save_heads(arrays, heads))
 
 
-def _write_in_two(part: onnx.ModelProto, out: Path) -> None:
-    scratch = Path(tempfile.mkdtemp(prefix=".split.", dir=out))
+def write_part(part: onnx.ModelProto, path: Path, *, folder: Path) -> None:
+    """Write a part of a network; weights that lay in other files go to one beside it, `<name>.data`.
+
+    Args:
+        part: The part; its weights are read into it.
+        path: Its file.
+        folder: Where the network's file lies.
+
+    Raises:
+        InputError: A file with weights is missing or too short.
+    """
+    outside = any(external_data_helper.uses_external_data(tensor) for tensor in _tensors(part))
+    load_values(part, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not outside:
+        replace_file(path, part.SerializeToString())
+        return
+    data = f"{path.name}.data"
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        external_data_helper.convert_model_to_external_data(part, location=_EXTERNAL, size_threshold=1024)
-        onnx.save(part, scratch / "backbone.onnx")
-        for name in (_EXTERNAL, "backbone.onnx"):
+        external_data_helper.convert_model_to_external_data(part, location=data)
+        onnx.save(part, scratch / path.name)
+        for name in (data, path.name):
             if (scratch / name).exists():
-                (scratch / name).replace(out / name)
+                (scratch / name).replace(path.with_name(name))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
