@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from lossrt.models.depth import DEPTH_EPSILON, depth
-from lossrt.models.gather import gather_feat
+from lossrt.models.gather import gather_by_channel, gather_feat
 from lossrt.recipe import HEADS, Recipe
 from lossrt.spec import TensorSpec
 
@@ -92,12 +92,10 @@ def gather_rows(
         slots: M.
     """
     if pred_BDHW.ndim == 3:
-        return pred_BDHW.reshape(len(pred_BDHW), -1, slots)
-    batch, channels, height, width = pred_BDHW.shape
+        return pred_BDHW.reshape(pred_BDHW.shape[0], -1, slots)
+    batch, channels = pred_BDHW.shape[:2]
     if channels not in (3, 4):
         rows_BDS: Tensor = gather_feat(pred_BDHW, ind).transpose(1, 2)
     else:
-        one_map = pred_BDHW.reshape(batch, 1, -1, width)
-        rows = [gather_feat(one_map, ind + channel * (height * width)).squeeze(2) for channel in range(channels)]
-        rows_BDS = torch.stack(rows, dim=1)
+        rows_BDS = gather_by_channel(pred_BDHW, ind)
     return rows_BDS.reshape(batch, -1, slots)
