@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, external_data_helper
+from onnx import TensorProto
 
 from lossrt.bundle import replace_file
 from lossrt.errors import InputError, nearest
 from lossrt.passes.merge_bytes import replace_initializers
+from lossrt.passes.split import data_files
 
 _DTYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
 
@@ -67,16 +68,10 @@ def write_merged(network: Path, tuned: Mapping[str, NDArray[Any]], out: Path, *,
         heads: What goes into the safetensors file of the same name.
     """
     content = replace_initializers(network.read_bytes(), tuned)
-    for location in _locations(onnx.load_model_from_string(content)):
+    for location in data_files(onnx.load_model_from_string(content)):
         _copy_beside(network.parent, location, out.parent)
     replace_file(out.with_suffix(".safetensors"), heads)
     replace_file(out, content)
-
-
-def _locations(model: onnx.ModelProto) -> list[str]:
-    """Return the files, relative to the model's, that hold the rest of its weights."""
-    outside = (tensor for tensor in model.graph.initializer if external_data_helper.uses_external_data(tensor))
-    return sorted({external_data_helper.ExternalDataInfo(tensor).location for tensor in outside})
 
 
 def _copy_beside(folder: Path, location: str, target: Path) -> None:

@@ -5,7 +5,17 @@ feature map as its only output, under its own name, and keeps every node that it
 names and their bits. Nothing is executed.
 """
 
-__all__ = ["HEADS_KEY", "backbone", "cut", "load_values", "parameter_arrays", "save_heads", "write_part", "write_split"]
+__all__ = [
+    "HEADS_KEY",
+    "backbone",
+    "cut",
+    "data_files",
+    "load_values",
+    "parameter_arrays",
+    "save_heads",
+    "write_part",
+    "write_split",
+]
 
 import json
 import shutil
@@ -61,6 +71,12 @@ def cut(
 def backbone(model: onnx.ModelProto, heads: NetworkHeads) -> onnx.ModelProto:
     """Return the part of a network that computes the feature map."""
     return cut(model, {heads.features: heads.channels})
+
+
+def data_files(model: onnx.ModelProto) -> list[str]:
+    """Return the files, relative to the model's own, that hold weights of it."""
+    outside = (tensor for tensor in _tensors(model) if external_data_helper.uses_external_data(tensor))
+    return sorted({external_data_helper.ExternalDataInfo(tensor).location for tensor in outside})
 
 
 def load_values(model: onnx.ModelProto, folder: Path) -> None:
@@ -140,7 +156,7 @@ def write_part(part: onnx.ModelProto, path: Path, *, folder: Path) -> None:
     Raises:
         InputError: A file with weights is missing or too short.
     """
-    outside = any(external_data_helper.uses_external_data(tensor) for tensor in _tensors(part))
+    outside = bool(data_files(part))
     load_values(part, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not outside:

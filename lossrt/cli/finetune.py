@@ -1,0 +1,135 @@
+"""`lossrt finetune`: a network with its heads tuned on annotated frames, without PyTorch."""
+
+__all__ = ["finetune"]
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lossrt.cli import console
+from lossrt.cli.opened import opened
+from lossrt.cli.options import JsonOption, MapOption, SeedOption, TrustOption, pairs
+
+if TYPE_CHECKING:
+    from lossrt.device.finetune.run import FinetuneResult
+
+
+def finetune(
+    network: Annotated[Path, typer.Argument(help="The network to tune.", metavar="NETWORK")],
+    bundle: Annotated[Path, typer.Option("--bundle", help="Bundle of the network's recipe, with a training step.")],
+    annotations: Annotated[Path, typer.Option("--annotations", "--mot", help="Annotations; the format is detected.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The tuned network; OUT.safetensors comes beside it.")],
+    frames: Annotated[
+        Path | None,
+        typer.Option("--frames", help="Folder of the images: img1/000001.jpg, below the sequence's or not."),
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--features",
+            help="Folder of features computed elsewhere instead: SEQUENCE/000001.safetensors or .npz, key 'features'.",
+        ),
+    ] = None,
+    mapping: MapOption = None,
+    ports: Annotated[
+        list[str] | None, typer.Option("--input", help="ROLE=NAME: image, previous_image, previous_heatmap.")
+    ] = None,
+    at: Annotated[str | None, typer.Option("--at", help="The feature map; without it, what all heads read.")] = None,
+    scope: Annotated[
+        str, typer.Option("--scope", help="full: both convolutions of each head; last: the 1x1.")
+    ] = "full",
+    optimizer: Annotated[str, typer.Option("--optimizer", help="sgd or adamw.")] = "sgd",
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training frames.")] = 10,
+    batch: Annotated[int, typer.Option("--batch", help="Frames a step.")] = 4,
+    validation: Annotated[float, typer.Option("--validation", help="Part of the frames to validate on.")] = 0.2,
+    patience: Annotated[int, typer.Option("--patience", help="Epochs without progress before it stops; 0: never.")] = 5,
+    lr: Annotated[float, typer.Option("--lr", help="Learning rate of the first step.")] = 1e-3,
+    schedule: Annotated[str, typer.Option("--schedule", help="constant, cosine or step.")] = "constant",
+    seed: SeedOption = 0,
+    backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, tensorrt or rtx.")] = "ort",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of ONNX Runtime.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="Folder of the checkpoint; OUT.checkpoint without it.")
+    ] = None,
+    checkpoint_steps: Annotated[int, typer.Option("--checkpoint-steps", help="Steps between checkpoints.")] = 100,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder of the frozen part's maps; OUT.features without it.")
+    ] = None,
+    cache_limit: Annotated[float, typer.Option("--cache-limit", min=0, help="Most that they may take, GiB.")] = 4.0,
+    metrics: Annotated[
+        Path | None, typer.Option("--metrics", help="JSON Lines of all losses; OUT.metrics.jsonl without it.")
+    ] = None,
+    trust: TrustOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tune the heads of a network, or go on where the same command was stopped."""
+    from lossrt.device.finetune.options import FinetuneOptions
+    from lossrt.device.finetune.run import GIB, FinetuneFiles
+    from lossrt.device.finetune.run import finetune as run
+    from lossrt.device.finetune.setup import FinetuneInputs
+    from lossrt.targets.formats import read_annotations
+
+    options = FinetuneOptions(
+        scope=scope,
+        optimizer=optimizer,
+        epochs=epochs,
+        batch=batch,
+        validation=validation,
+        patience=patience,
+        lr=lr,
+        schedule=schedule,
+        seed=seed,
+        checkpoint_steps=checkpoint_steps,
+    )
+    inputs = FinetuneInputs(
+        network=network,
+        sequences=tuple(read_annotations(annotations)),
+        frames=frames,
+        features=features,
+        outputs=pairs(mapping, flag="--map"),
+        ports=pairs(ports, flag="--input"),
+        at=at,
+    )
+    files = FinetuneFiles(out, checkpoint, cache, int(cache_limit * GIB), metrics)
+    with console.progress_bar("finetune") as progress:
+        result = run(
+            inputs,
+            opened(bundle, trust=trust),
+            files,
+            options=options,
+            backend=backend,
+            threads=threads,
+            progress=progress,
+        )
+    _show(result, out, files.beside(checkpoint, "checkpoint"), as_json=as_json)
+
+
+def _show(result: "FinetuneResult", out: Path, checkpoint: Path, *, as_json: bool) -> None:
+    history, position = result.state.history, result.state.position
+    rows = history.validations
+    if as_json:
+        console.show_json(
+            {
+                "out": None if result.divergence else str(out),
+                "steps": len(history.steps),
+                "epochs": position.epoch,
+                "best_epoch": position.best_epoch,
+                "validation_loss": [row[1] for row in rows],
+                "diverged": str(result.divergence) if result.divergence else None,
+            }
+        )
+    if result.divergence:
+        console.note(
+            f"lossrt: error: {result.divergence}; {out} is not written, the last good checkpoint is whole in {checkpoint}; begin anew with a smaller --lr and another --checkpoint"
+        )
+        raise typer.Exit(1)
+    if as_json:
+        return
+    if rows:
+        first, best = rows[0][1], position.best_loss
+        change = f" ({(best - first) / first:+.1%})" if first else ""
+        console.say(f"validation loss: {first:.6g} before, {best:.6g} after epoch {position.best_epoch}{change}")
+    console.say(
+        f"{len(history.steps)} steps in {position.epoch} epochs; wrote {out} and {out.with_suffix('.safetensors')}"
+    )

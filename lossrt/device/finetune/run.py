@@ -1,0 +1,173 @@
+"""From a network's file to a network's file, with its heads tuned: `lossrt finetune`."""
+
+__all__ = ["FinetuneFiles", "FinetuneResult", "finetune"]
+
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lossrt.bundle import Bundle
+from lossrt.device.finetune.batches import FrameArrays, frame_keys
+from lossrt.device.finetune.cache import FeatureCache
+from lossrt.device.finetune.checkpoint import State, load_state
+from lossrt.device.finetune.history import metrics_lines
+from lossrt.device.finetune.loop import Divergence, Trainer
+from lossrt.device.finetune.metrics_file import MetricsFile
+from lossrt.device.finetune.options import FinetuneOptions
+from lossrt.device.finetune.partition import Partition, partition
+from lossrt.device.finetune.setup import FinetuneInputs, Network, Runtime, feature_source, read_inputs, wires
+from lossrt.device.finetune.sources import FeatureSource, FolderSource
+from lossrt.device.finetune.step_graph import StepGraph, open_step, require_graph
+from lossrt.passes.merge import check_tuned, write_merged
+from lossrt.passes.split import parameter_arrays, save_heads
+from lossrt.recipe import Recipe
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneFiles:
+    """What a run writes.
+
+    Attributes:
+        out: The tuned network; its heads come beside it as `.safetensors`.
+        checkpoint: Folder of the checkpoint; `<out>.checkpoint` without it.
+        cache: Folder of the frozen part's maps; `<out>.features` without it.
+        cache_limit: Bytes that they may take; what does not fit is computed again in each epoch.
+        metrics: JSON Lines, a line a step and a validation; `<out>.metrics.jsonl` without it.
+    """
+
+    out: Path
+    checkpoint: Path | None = None
+    cache: Path | None = None
+    cache_limit: int = 4 * GIB
+    metrics: Path | None = None
+
+    def beside(self, given: Path | None, suffix: str) -> Path:
+        """Return a path that was given, or one beside the output."""
+        return given or self.out.with_name(f"{self.out.name}.{suffix}")
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneResult:
+    """What a run came to.
+
+    Attributes:
+        state: Where it ended.
+        divergence: Why it was stopped, and nothing written; None where it was not.
+    """
+
+    state: State
+    divergence: Divergence | None
+
+
+def finetune(
+    inputs: FinetuneInputs,
+    bundle: Bundle,
+    files: FinetuneFiles,
+    *,
+    options: FinetuneOptions,
+    backend: str = "ort",
+    threads: int | None = None,
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+) -> FinetuneResult:
+    """Tune a network's heads, or go on where an earlier run of the same kind was stopped.
+
+    Args:
+        inputs: Network and annotated frames.
+        bundle: Exported from the network's recipe, with the step's graph.
+        files: What to write, and where.
+        options: How to train.
+        backend: `ort`, `ort-cuda`, `tensorrt` or `rtx`, for the network's frozen part and for the steps.
+        threads: Threads inside an operator, in ONNX Runtime; None leaves it to ONNX Runtime.
+        progress: Called with what is being done, steps done and steps in all.
+
+    Raises:
+        InputError: The network's heads, the bundle, the frames or an earlier checkpoint do not fit.
+        BackendError: The backend is missing or fails.
+        StorageError: The disk refused; the checkpoint before is whole.
+    """
+    recipe = require_graph(bundle, options)
+    parts = partition(inputs.sequences, recipe, fraction=options.validation, seed=options.seed)
+    network = read_inputs(inputs, recipe)
+    progress("loading", 0, 1)
+    step = open_step(bundle, options, backend=backend, threads=threads)
+    with tempfile.TemporaryDirectory(prefix="lossrt-") as scratch:
+        runtime = Runtime(bundle, backend, threads, Path(scratch))
+        source = feature_source(inputs, network, recipe, options=options, runtime=runtime)
+        keys = _keys(network, source, parts, recipe, options)
+        trainer = Trainer(
+            step=step,
+            batch=_arrays(network, source, step, recipe, options=options, files=files, keys=keys).batch,
+            frames=parts,
+            options=options,
+            checkpoint=files.beside(files.checkpoint, "checkpoint"),
+            identity=_identity(network, bundle, parts, options=options, backend=backend, keys=keys),
+            progress=progress,
+            metrics=MetricsFile(files.beside(files.metrics, "metrics.jsonl")),
+        )
+        return _train(trainer, network, files)
+
+
+def _keys(
+    network: Network, source: FeatureSource, parts: Partition, recipe: Recipe, options: FinetuneOptions
+) -> dict[tuple[str, int], str]:
+    common = {
+        "network": network.digest,
+        "features": network.heads.features,
+        "scope": options.scope,
+        "recipe": recipe.model_dump(mode="json"),
+    }
+    return frame_keys((*parts.train, *parts.validation), source, common)
+
+
+def _arrays(
+    network: Network,
+    source: FeatureSource,
+    step: StepGraph,
+    recipe: Recipe,
+    *,
+    options: FinetuneOptions,
+    files: FinetuneFiles,
+    keys: Mapping[tuple[str, int], str],
+) -> FrameArrays:
+    cache = None
+    if not (isinstance(source, FolderSource) and options.scope == "full"):  # else it is on the disk as it is
+        folder = files.beside(files.cache, "features")
+        cache = FeatureCache(folder, limit=files.cache_limit, keys=set(keys.values()))
+    return FrameArrays(source, wires(network.heads, options), step.spec, recipe, cache, keys)
+
+
+def _identity(
+    network: Network,
+    bundle: Bundle,
+    parts: Partition,
+    *,
+    options: FinetuneOptions,
+    backend: str,
+    keys: Mapping[tuple[str, int], str],
+) -> dict[str, Any]:
+    chosen = {f"--{name}": value for name, value in dataclasses.asdict(options).items() if name != "checkpoint_steps"}
+    listed = [[keys[f.sequence, f.index] for f, _ in pairs] for pairs in (parts.train, parts.validation)]
+    frames = hashlib.sha256(repr(listed).encode()).hexdigest()
+    return {"network": network.digest, "bundle": bundle.bundle_id, "frames": frames, "--backend": backend, **chosen}
+
+
+def _train(trainer: Trainer, network: Network, files: FinetuneFiles) -> FinetuneResult:
+    names = network.initializers(trainer.step)
+    own = network.heads.parameters()
+    arrays = parameter_arrays(network.model, list(own.values()), network.path.parent)
+    state = load_state(trainer.checkpoint, identity=trainer.identity)
+    trainer.metrics.begin(metrics_lines(state.history) if state else ())
+    if state is None:
+        state = trainer.start({wire: arrays[name] for wire, name in names.items()})
+    if divergence := trainer.run(state):
+        return FinetuneResult(state, divergence)
+    tuned = {names[wire]: array for wire, array in state.best.items()}
+    check_tuned(network.model, tuned, what="tuned heads")
+    write_merged(network.path, tuned, files.out, heads=save_heads(arrays | tuned, network.heads))
+    return FinetuneResult(state, None)

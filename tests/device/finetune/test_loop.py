@@ -1,0 +1,149 @@
+"""Training goes on from any checkpoint to the same result, stops where it should, and says why."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+
+from lossrt.bundle import files
+from lossrt.device.finetune import checkpoint as checkpoint_module
+from lossrt.device.finetune.checkpoint import load_state
+from lossrt.device.finetune.history import metrics_lines
+from lossrt.errors import InputError, StorageError
+from tests.device.finetune.samples import TARGET, LeastSquares, begin, trainer
+
+
+class _Killed(BaseException):
+    pass
+
+
+def _killed_after(calls: int) -> LeastSquares:
+    session = LeastSquares()
+    run = session.run
+
+    def stop(feeds):
+        if session.calls == calls:
+            raise _Killed
+        return run(feeds)
+
+    session.run = stop
+    return session
+
+
+def _result(folder):
+    state = load_state(folder / "checkpoint", identity=trainer(folder).identity)
+    return (
+        (folder / "checkpoint" / "checkpoint.safetensors").read_bytes(),
+        (folder / "metrics.jsonl").read_text(),
+        state,
+    )
+
+
+def test_the_loss_falls_towards_the_solution(tmp_path) -> None:
+    whole = trainer(tmp_path, epochs=60)
+    state = begin(whole)
+    assert whole.run(state) is None
+    np.testing.assert_allclose(state.best["hm_0_weight"], TARGET, atol=0.05)
+    assert state.position.best_loss < 0.01 * state.history.validations[0][1]
+    assert len(state.history.steps) == 60 * 4
+    assert len(state.history.validations) == 61
+
+
+@pytest.mark.parametrize("calls", range(1, 31, 3))
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, calls) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole = trainer(tmp_path / "whole")
+    whole.run(begin(whole))
+    stopped = trainer(tmp_path / "killed", _killed_after(calls))
+    with pytest.raises(_Killed):
+        stopped.run(begin(stopped))
+    again = trainer(tmp_path / "killed")
+    state = load_state(again.checkpoint, identity=again.identity)
+    again.metrics.begin(metrics_lines(state.history) if state else ())
+    assert again.run(state or begin(again)) is None
+    assert _result(tmp_path / "killed")[:2] == _result(tmp_path / "whole")[:2]
+
+
+def test_metrics_are_a_line_a_step_and_a_validation(tmp_path) -> None:
+    whole = trainer(tmp_path, epochs=2, schedule="cosine")
+    state = begin(whole)
+    whole.run(state)
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert text == "".join(metrics_lines(state.history))
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert ["step" if "step" in line else "validation" for line in lines] == (
+        ["validation"] + (["step"] * 4 + ["validation"]) * 2
+    )
+    assert [line["epoch"] for line in lines] == [0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2]
+    assert lines[0].keys() == {"epoch", "validation_loss", "validation_loss_hm"}
+    assert lines[1].keys() == {"step", "epoch", "lr", "grad_norm", "loss", "loss_hm"}
+    assert lines[4]["lr"] < lines[1]["lr"] == 0.01
+
+
+def test_each_epoch_has_every_frame_once_in_an_order_of_its_own(tmp_path) -> None:
+    whole = trainer(tmp_path)
+    orders = [[frame.index for some in whole.batches(epoch) for frame, _ in some] for epoch in range(3)]
+    assert all(sorted(order) == list(range(1, 8)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+    assert orders[1] == [frame.index for some in whole.batches(1) for frame, _ in some]
+
+
+def test_it_stops_when_nothing_gets_better(tmp_path) -> None:
+    tired = trainer(tmp_path, epochs=50, patience=3, lr=1e-30)
+    state = begin(tired)
+    assert tired.run(state) is None
+    assert (state.position.epoch, state.position.best_epoch) == (3, 0)
+    np.testing.assert_array_equal(state.best["hm_0_weight"], 0)
+
+
+def test_without_validation_the_last_weights_are_the_best(tmp_path) -> None:
+    blind = trainer(tmp_path, validation=0, patience=1)
+    state = begin(blind)
+    blind.run(state)
+    assert state.position.epoch == 5
+    assert not state.history.validations
+    np.testing.assert_array_equal(state.best["hm_0_weight"], state.carried["param_hm_0_weight"])
+
+
+@pytest.mark.parametrize("lr", [2.0, 1e30], ids=["rises", "overflows"])
+def test_divergence_names_step_and_loss_and_keeps_the_checkpoint(tmp_path, lr) -> None:
+    wild = trainer(tmp_path, lr=lr)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = wild.run(begin(wild))
+    assert found is not None
+    assert str(found).startswith(f"step {found.step}: loss {found.loss:g} is ")
+    kept = load_state(wild.checkpoint, identity=wild.identity)
+    assert len(kept.history.steps) < found.step
+    assert all(np.isfinite(array).all() for array in kept.carried.values())
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch) -> None:
+    half = trainer(tmp_path)
+    state = begin(half)
+    half.save(state)
+    before = (half.checkpoint / "checkpoint.safetensors").read_bytes()
+
+    def refuse(_handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    with pytest.raises(StorageError, match="No space left on device; the one before is whole"):
+        half.run(state)
+    assert (half.checkpoint / "checkpoint.safetensors").read_bytes() == before
+    assert len(list(half.checkpoint.iterdir())) == 1
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
+    own = trainer(tmp_path)
+    begin(own)
+    with pytest.raises(InputError, match=r"is of a run with --lr 0\.01, and this one has 0\.5"):
+        load_state(own.checkpoint, identity={**own.identity, "--lr": 0.5})
+    with pytest.raises(InputError, match="is of a run with network a, and this one has b"):
+        load_state(own.checkpoint, identity={**own.identity, "network": "b"})
+    path = own.checkpoint / checkpoint_module.FILE
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="expected one that `lossrt finetune` wrote"):
+        load_state(own.checkpoint, identity=own.identity)
+    assert load_state(tmp_path / "nothing", identity=own.identity) is None
