@@ -3,13 +3,26 @@
 Recipes are TOML files. The presets lie in `lossrt/recipes/`; a user copies one and changes it.
 """
 
-__all__ = ["HEADS", "Head", "Recipe", "load_recipe", "parse_recipe", "prediction_name", "preset_names", "preset_text"]
+__all__ = [
+    "HEADS",
+    "STEPS",
+    "Finetune",
+    "Head",
+    "Recipe",
+    "StepOptimizer",
+    "StepScope",
+    "load_recipe",
+    "parse_recipe",
+    "prediction_name",
+    "preset_names",
+    "preset_text",
+]
 
 import sys
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -35,6 +48,11 @@ LossKind = Literal[
 ]
 Family = Literal["centertrack", "centernet", "fairmot", "centerpoint"]
 Activation = Literal["raw", "applied"]
+StepScope = Literal["full", "last"]
+StepOptimizer = Literal["sgd", "adamw"]
+StepKind = Literal["full.sgd", "full.adamw", "last.sgd", "last.adamw"]
+STEPS: tuple[StepKind, ...] = ("full.sgd", "full.adamw", "last.sgd", "last.adamw")
+"""Training steps of the heads: what they train, and the optimizer."""
 JOINTS = 17
 """Joints of a person, COCO's."""
 
@@ -90,6 +108,28 @@ ALTERNATIVES: frozenset[LossKind] = frozenset({"reg_weighted_l1", "reg_l1", "nor
 """Losses on the same gathered values: `[losses]` may put one in another's place."""
 
 
+class Finetune(BaseModel):
+    """How the heads are trained on: table `[finetune]` of a recipe; immutable.
+
+    Attributes:
+        steps: Training steps that `lossrt export` writes.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay: coupled for SGD, decoupled for AdamW, as torch.optim has it.
+        betas: AdamW's decay of the averages of the gradient and of its square.
+        eps: AdamW's addend to the denominator.
+        clip_norm: Global norm that gradients are clipped to; 0 for no clipping.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: tuple[StepKind, ...] = ("full.sgd",)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0, lt=1)
+    betas: tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(gt=0, lt=1)]] = (0.9, 0.999)
+    eps: float = Field(default=1e-8, ge=1e-12, le=1e-2)
+    clip_norm: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
 class Recipe(BaseModel):
     """The recipe as read from its file; immutable.
 
@@ -108,6 +148,7 @@ class Recipe(BaseModel):
         losses: Heads that are trained with another loss than their family's.
         identities: Number of identities that an `id` head is classified into.
         code_weights: Weight of each channel of an `anno_box` head.
+        finetune: How the heads are trained on the device; None: no step is exported.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -126,6 +167,7 @@ class Recipe(BaseModel):
     losses: dict[str, LossKind] = Field(default_factory=dict)
     identities: int | None = Field(default=None, ge=2, le=10_000_000)
     code_weights: tuple[float, ...] | None = None
+    finetune: Finetune | None = None
 
     @property
     def map_size(self) -> tuple[int, int]:

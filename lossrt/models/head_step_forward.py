@@ -1,0 +1,104 @@
+"""From frozen features to the predictions that the losses read: heatmap heads over the whole map, the others at the objects.
+
+Heads are CenterTrack's: a 3x3 convolution, ReLU, a 1x1 convolution.
+"""
+
+__all__ = ["Parameters", "full_predictions", "last_predictions"]
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from lossrt.models.gather import gather_feat
+from lossrt.models.head_step_conv import (
+    BEFORE,
+    BEHIND,
+    PIXELS,
+    convolved,
+    filter_tiles,
+    input_tiles,
+    map_from_tiles,
+)
+from lossrt.models.head_step_spec import TAPS, is_dense, step_heads
+from lossrt.recipe import HEADS, Recipe, prediction_name
+
+Parameters = Mapping[str, Tensor]
+
+
+def full_predictions(recipe: Recipe, parameters: Parameters, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return every head's prediction from `features`: [B, D, H, W] where the loss reads a map, else [B, D, S].
+
+    Args:
+        recipe: The heads.
+        parameters: Weights and biases of both convolutions.
+        tensors: The graph's inputs: `features`, [B, F, H, W], and the indices.
+    """
+    features = tensors["features"]
+    padded = torch.nn.functional.pad(features, (BEFORE, BEHIND, BEFORE, BEHIND))
+    dense = [head for head in step_heads(recipe) if is_dense(recipe, head)]
+    tiles = input_tiles(padded)
+    predictions = {head: _dense(head, parameters, tiles, features) for head in dense}
+    patches: dict[str, Tensor] = {}
+    for head in step_heads(recipe):
+        index = HEADS[head].index
+        if head not in dense and index not in patches:
+            patches[index] = _patches(padded, tensors[index], features.shape[3])
+        if head not in dense:
+            predictions[head] = _at_objects(head, parameters, patches[index], features.shape[0])
+    return {prediction_name(head): predictions[head] for head in step_heads(recipe)}
+
+
+def last_predictions(recipe: Recipe, parameters: Parameters, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return every head's prediction from its hidden activations, `hidden_<head>`.
+
+    Args:
+        recipe: The heads.
+        parameters: Weights and biases of the 1x1 convolutions.
+        tensors: The graph's inputs: [B, K, H, W] for a head that the loss reads over the map, else [B, K, S].
+    """
+    predictions = {}
+    for head in step_heads(recipe):
+        hidden = tensors[f"hidden_{head}"]
+        weight = parameters[f"{head}_2_weight"].flatten(1).unsqueeze(0).expand(hidden.shape[0], -1, -1)
+        values = torch.bmm(weight, hidden.flatten(2)) + parameters[f"{head}_2_bias"].unsqueeze(1)
+        predictions[prediction_name(head)] = values.reshape(*values.shape[:2], *hidden.shape[2:])
+    return predictions
+
+
+def _dense(
+    head: str, parameters: Parameters, tiles: Float[Tensor, "36 F N"], features: Float[Tensor, "B F H W"]
+) -> Float[Tensor, "B D H W"]:
+    before = convolved(tiles, filter_tiles(parameters[f"{head}_0_weight"])) + parameters[f"{head}_0_bias"].unsqueeze(1)
+    weight = parameters[f"{head}_2_weight"].flatten(1).unsqueeze(0).expand(PIXELS, -1, -1)
+    logits = torch.bmm(weight, _relu(before))
+    return map_from_tiles(logits + parameters[f"{head}_2_bias"].unsqueeze(1), features)
+
+
+def _at_objects(head: str, parameters: Parameters, patches: Float[Tensor, "P N"], batch: int) -> Float[Tensor, "B D S"]:
+    """Both convolutions at the objects' pixels are plain products; a pixel that two objects share is computed twice."""
+    before = parameters[f"{head}_0_weight"].flatten(1) @ patches + parameters[f"{head}_0_bias"].unsqueeze(1)
+    values = parameters[f"{head}_2_weight"].flatten(1) @ _relu(before) + parameters[f"{head}_2_bias"].unsqueeze(1)
+    return values.reshape(values.shape[0], batch, -1).transpose(0, 1)
+
+
+def _relu(values: Tensor) -> Tensor:
+    """ReLU whose gradient is a product too: a selection takes ONNX Runtime four times as long."""
+    return values * (values > 0).to(values.dtype)
+
+
+def _patches(padded: Float[Tensor, "B F Hp Wp"], ind: Int64[Tensor, "B S"], width: int) -> Float[Tensor, "P N"]:
+    """Read the 3x3 neighbourhoods of the objects' pixels, as columns of 9·F, one for each of the B·S slots.
+
+    Args:
+        padded: The features with zeros around them.
+        ind: Pixel of each slot, y·width + x.
+        width: Width of the map without the zeros.
+    """
+    batch, features, _, padded_width = padded.shape
+    corner = ind + torch.div(ind, width, rounding_mode="floor") * (padded_width - width)
+    shifts = [row * padded_width + column for row in range(TAPS) for column in range(TAPS)]
+    around = torch.cat([corner + shift for shift in shifts], dim=1)
+    values: Tensor = gather_feat(padded, around).reshape(batch, TAPS * TAPS, -1, features)
+    return values.permute(3, 1, 0, 2).reshape(TAPS * TAPS * features, -1)
