@@ -9,12 +9,15 @@ import traceback
 import typer
 
 from lossrt.cli import (
+    attach,
     bench,
     bisect,
     build,
     cost,
     doctor,
+    evaluate,
     export,
+    finetune,
     lint,
     merge,
     pack,
@@ -40,12 +43,15 @@ app.command("build")(build.build)
 app.command("validate")(validate.validate)
 app.command("report")(report.report)
 app.command("lint")(lint.lint)
+app.command("attach")(attach.attach)
+app.command("evaluate")(evaluate.evaluate)
 app.command("bench")(bench.bench)
 app.command("cost")(cost.cost)
 app.command("doctor")(doctor.doctor)
 app.command("bisect")(bisect.bisect)
 app.command("search")(search.search)
 app.command("precision")(precision.precision)
+app.command("finetune")(finetune.finetune)
 app.command("split")(split.split)
 app.command("merge")(merge.merge)
 app.command("pack")(pack.pack)
