@@ -36,6 +36,11 @@ class LossSession:
         check: Which integer arrays are checked for values outside their range: `host` those in the host's memory, `all`
             those on the GPU as well (each is copied to the host for it), `none` none. An index outside its range reads
             other memory, or zeros, on a device.
+
+    Attributes:
+        input_names: Inputs that the loaded graph takes.
+        output_names: Its outputs.
+        input_types: Type of each input.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class LossSession:
         self._turn: AbstractContextManager[object] = nullcontext() if session.concurrent else Lock()
         self.input_names = session.input_names
         self.output_names = session.output_names
+        self.input_types = {port.name: port.dtype for port in session.ports}
 
     @classmethod
     def from_bundle(
@@ -65,14 +71,14 @@ class LossSession:
         """Load a graph of a bundle.
 
         Args:
-            bundle: An opened bundle, or its path.
+            bundle: Its path; or one that `lossrt.bundle.open_bundle` opened, for a sender who must be the one expected.
             graph: Name of the graph.
             precision: Which of its precisions.
             backend: `ort`, `ort-cuda` (the same as `ort` with device `cuda`), `tensorrt` or `rtx`.
             device: Where ONNX Runtime computes.
             threads: Threads of ONNX Runtime inside an operator; None leaves it to ONNX Runtime.
             check: As for the class.
-            trust: Digests that are trusted: a packed bundle's sender, engines from other machines.
+            trust: SHA-256 digests of engines from other machines that may be loaded.
             plugins: The user's TensorRT plugin libraries, trusted already.
 
         Raises:

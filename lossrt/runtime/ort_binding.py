@@ -42,7 +42,7 @@ class OrtBinding:
             InputError: The array lies on the GPU, and the session runs on the host.
         """
         self._held[name] = value
-        if type(value) is DeviceArray:
+        if isinstance(value, DeviceArray):
             self._check_device(name)
             wait_for(value)
             self._binding.bind_input(

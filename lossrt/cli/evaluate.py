@@ -1,0 +1,181 @@
+"""`lossrt evaluate`: the losses as metrics, frame by frame."""
+
+__all__ = ["evaluate"]
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lossrt.cli import console
+from lossrt.cli.opened import opened
+from lossrt.cli.options import BundleArgument, JsonOption, SeedOption, TrustOption
+
+if TYPE_CHECKING:
+    from lossrt.device.evaluate.run import Evaluation
+
+GRAPH = "generic_loss"
+INTERRUPTED = 130
+OUT = Annotated[
+    Path | None, typer.Option("-o", "--out", help="Write JSON Lines here: a header, a line a frame, a summary.")
+]
+
+
+def evaluate(
+    bundle: BundleArgument,
+    heads: Annotated[
+        Path | None,
+        typer.Option("--heads", help="Recorded pred_<head>: a folder of <number>.safetensors or .npz, or one file."),
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", "--mot", help="MOTChallenge or COCO; the format is detected.")
+    ] = None,
+    generate: Annotated[
+        int | None,
+        typer.Option(
+            "--generate", min=1, help="Make up heads for this many frames, and the frames without --annotations."
+        ),
+    ] = None,
+    only: Annotated[str | None, typer.Option("--only", help="Frame numbers, such as 1-300; all without it.")] = None,
+    parameters: Annotated[
+        Path | None,
+        typer.Option("--parameters", help="Learned parameters of the losses, safetensors; FairMOT has some."),
+    ] = None,
+    window: Annotated[int, typer.Option("--window", help="Frames of the windowed mean.")] = 100,
+    drift_sigma: Annotated[
+        float, typer.Option("--drift-sigma", help="Flag a windowed mean this many standard deviations off.")
+    ] = 3.0,
+    out: OUT = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the output file.")] = False,
+    curve: Annotated[Path | None, typer.Option("--curve", help="Draw the losses into this SVG.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard's event files.")
+    ] = None,
+    prometheus: Annotated[
+        int | None, typer.Option("--prometheus", min=0, max=65535, help="Serve the figures on this port.")
+    ] = None,
+    prometheus_host: Annotated[str, typer.Option("--prometheus-host", help="Address to serve on.")] = "127.0.0.1",
+    prometheus_textfile: Annotated[
+        Path | None, typer.Option("--prometheus-textfile", help="Write the figures here once a second.")
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="One of the bundle's precisions.")] = "fp32",
+    backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, tensorrt or rtx.")] = "ort",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of ONNX Runtime.")] = 1,
+    trust: TrustOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate recorded heads against annotations, frame by frame. Exit code 130 when interrupted, with a summary."""
+    from lossrt.device.evaluate.run import Options
+    from lossrt.device.evaluate.run import evaluate as run
+    from lossrt.device.evaluate.setup import Request, prepared
+    from lossrt.device.evaluate.sinks import CurveFile, prometheus_sink, tensorboard_sink
+
+    ready = prepared(
+        opened(bundle, trust=trust),
+        Request(
+            heads=heads,
+            annotations=annotations,
+            generate=generate,
+            only=only,
+            parameters=parameters,
+            precision=precision,
+            backend=backend,
+            threads=threads,
+            trust=tuple(trust or ()),
+            seed=seed,
+        ),
+    )
+    options = Options(window=window, drift_sigma=drift_sigma, out=out, resume=resume, header=ready.header)
+    with ExitStack() as stack:
+        stack.enter_context(ready.session)
+        picture = CurveFile(curve, ready.session.output_names, title=ready.title) if curve else None
+        sinks: list[Any] = [picture] if picture else []
+        if tensorboard is not None:
+            sinks.append(stack.enter_context(tensorboard_sink(tensorboard)))
+        if prometheus is not None or prometheus_textfile is not None:
+            sinks.append(
+                stack.enter_context(
+                    prometheus_sink(port=prometheus, host=prometheus_host, textfile=prometheus_textfile)
+                )
+            )
+        stop = stack.enter_context(_interruptible())
+        progress = stack.enter_context(console.progress_bar("evaluate"))
+        try:
+            result = run(
+                ready.planned,
+                ready.source,
+                ready.session,
+                ready.recipe,
+                options=options,
+                sinks=sinks,
+                stop=stop,
+                progress=progress,
+            )
+        finally:
+            if picture:
+                picture.write()
+    _show(result, as_json=as_json)
+    if result.interrupted:
+        console.warn(
+            f"interrupted after frame {result.summary['frames']} of {result.summary['planned']}"
+            + ("; go on with --resume" if out else "")
+        )
+        raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C end the evaluation after the frame at hand; a second one breaks it off."""
+    asked: list[int] = []
+
+    def ask(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _show(result: "Evaluation", *, as_json: bool) -> None:
+    if as_json:
+        console.show_json({**result.summary, "resumed": result.resumed, "frames_per_s": result.frames_per_s})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    summary = result.summary
+    rate = f", {result.frames_per_s:.0f} frames/s" if result.frames_per_s else ""
+    table = Table(
+        "output",
+        "mean",
+        "deviation",
+        "least",
+        "most",
+        "window",
+        "flags",
+        title=f"{summary['frames']} frames{rate}",
+        title_justify="left",
+    )
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for name, row in summary["outputs"].items():
+        figures = (
+            "-" if row[key] is None else f"{row[key]:.5g}" for key in ("mean", "deviation", "least", "most", "window")
+        )
+        table.add_row(name, *figures, ", ".join(_flag(flag) for flag in summary["flags"] if flag["output"] == name))
+    Console().print(table)
+    if summary["dropped_annotations"]:
+        console.warn(f"{summary['dropped_annotations']} annotations found no slot; export with a larger max_objs")
+
+
+def _flag(flag: dict[str, Any]) -> str:
+    frames = "frame" if flag["frames"] == 1 else "frames"
+    return f"{flag['kind']} in {flag['frames']} {frames}, first {flag['first'][1]}"
