@@ -26,7 +26,9 @@ def split(
     from lossrt.passes.split_heads import find_heads, named_outputs
 
     model = read_network(network)
-    heads = find_heads(model, named_outputs(model, pairs(mapping, flag="--map")), at=at)
+    outputs = named_outputs(model, pairs(mapping, flag="--map"))
+    # No recipe says what the network activates itself, and its heads are the same either way.
+    heads = find_heads(model, outputs, at=at, activated=outputs)
     write_split(model, heads, out, folder=network.parent)
     if as_json:
         names = {entry.head: entry.initializers for entry in heads.heads}

@@ -7,7 +7,7 @@ what lies before the feature map may hold operators that nothing here knows.
 __all__ = ["HeadLayers", "NetworkHeads", "find_heads", "named_outputs", "parameter_name"]
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,8 @@ from lossrt.recipe import HEADS, prediction_name
 
 PARAMETERS = ("0_weight", "0_bias", "2_weight", "2_bias")
 """A head's parameters, as CenterTrack's checkpoints number the layers, with `_` for the dot."""
-ACTIVATIONS = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Softmax", "Exp"})
+ACTIVATIONS = frozenset({"Sigmoid", "Clip", "Min", "Max", "Add", "Sub", "Mul", "Div", "Reciprocal", "Cast", "Identity"})
+"""What an activation consists of: `hm` is a sigmoid with its ends cut off, `dep` is 1 / (sigmoid + 1e-6) - 1."""
 QUANTISERS = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger"})
 
 
@@ -90,13 +91,16 @@ def named_outputs(model: onnx.ModelProto, mapping: Mapping[str, str] | None = No
     return found | dict(mapping)
 
 
-def find_heads(model: onnx.ModelProto, outputs: Mapping[str, str], *, at: str | None = None) -> NetworkHeads:
+def find_heads(
+    model: onnx.ModelProto, outputs: Mapping[str, str], *, at: str | None = None, activated: Collection[str] = ()
+) -> NetworkHeads:
     """Walk back from the outputs to the feature map.
 
     Args:
         model: The network; the values of its initializers are not looked at.
         outputs: Value that each head gives, by head; an inner value will do.
         at: The feature map; None takes what all heads read.
+        activated: Heads that the network activates itself: what follows their last convolution is passed over.
 
     Raises:
         InputError: A head is not conv-ReLU-conv, its parameters are shared, not initializers, quantised or not float32,
@@ -107,7 +111,7 @@ def find_heads(model: onnx.ModelProto, outputs: Mapping[str, str], *, at: str | 
             f"network: expected heads among its outputs, got {', '.join(v.name for v in model.graph.output) or 'none'}; name them with --map HEAD=OUTPUT"
         )
     graph = _Graph(model)
-    found = {head: _Walk(graph, head).layers(value) for head, value in outputs.items()}
+    found = {head: _Walk(graph, head, head in activated).layers(value) for head, value in outputs.items()}
     starts = {head: start for head, (_, start, _) in found.items()}
     features = at or Counter(starts.values()).most_common(1)[0][0]
     if features not in graph.producers and features not in graph.inputs:
@@ -133,6 +137,9 @@ class _Graph:
         self.uses = Counter(name for node in nodes_in(model.graph.node) for name in node.input)
         self.uses.update(value.name for value in model.graph.output)
 
+    def is_constant(self, name: str) -> bool:
+        return name in self.initializers or (name in self.producers and self.producers[name].op_type == "Constant")
+
     def through_identity(self, name: str) -> str:
         while (node := self.producers.get(name)) is not None and node.op_type == "Identity":
             name = str(node.input[0])
@@ -143,10 +150,11 @@ class _Graph:
 class _Walk:
     graph: _Graph
     head: str
+    activated: bool
 
     def layers(self, output: str) -> tuple[HeadLayers, str, int]:
         """Return the layers, the value before them and its channels."""
-        last = self.convolution(output, kernel=1, place="last")
+        last = self.convolution(self.raw(output) if self.activated else output, kernel=1, place="last")
         relu = self.node(last.input[0], "Relu", place="middle")
         first = self.convolution(relu.input[0], kernel=3, place="first")
         names = [name for node in (first, last) for name in (self.parameter(node, 1), self.parameter(node, 2))]
@@ -157,6 +165,17 @@ class _Walk:
                 f"head '{self.head}': its convolutions do not fit: {width} channels between them; export the network again"
             )
         return layers, self.graph.through_identity(first.input[0]), channels
+
+    def raw(self, value: str) -> str:
+        """Return what is before the activation: a chain of operators that have one input beside constants."""
+        node = self.graph.producers.get(value)
+        while node is not None and node.op_type in ACTIVATIONS:
+            moving = [name for name in node.input if name and not self.graph.is_constant(name)]
+            if len(moving) != 1:
+                break
+            value = moving[0]
+            node = self.graph.producers.get(value)
+        return value
 
     def node(self, value: str, op: str, *, place: str) -> onnx.NodeProto:
         """Return the node that computes a value, which has to be an `op`."""
@@ -171,9 +190,9 @@ class _Walk:
         got = f"{wanted}, got {_title(node)}"
         if node.op_type in QUANTISERS:
             raise InputError(f"{got}; its weights are quantised: tune the float network, then quantise it again")
-        if place == "last" and node.op_type in ACTIVATIONS:
+        if place == "last" and node.op_type in ACTIVATIONS and not self.activated:
             raise InputError(
-                f'{got}; the network applies the activation itself (a recipe\'s activation.{self.head} = "applied"), and training needs what comes before it: export the network without the activation, with the recipe\'s activation.{self.head} = "raw"'
+                f'{got}; the network applies an activation: if it is {self.head}\'s own, set activation.{self.head} = "applied" in the recipe and export the bundle again; else export the network without it'
             )
         raise InputError(
             f"{got}; fine-tuning knows this form only: leave the head out of the recipe, or train it where PyTorch is"

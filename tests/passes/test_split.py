@@ -136,7 +136,7 @@ FAULTS = {
                 ]
             }
         },
-        r"got node 'squash' \(Sigmoid\); the network applies the activation itself",
+        r"got node 'squash' \(Sigmoid\); the network applies an activation: if it is hm's own, set activation.hm",
     ),
     "no-bias": (
         {"heads": _replaced("hm", 2, _conv(["hm:1", "hm.2.weight"], "hm"))},
@@ -200,6 +200,21 @@ FAULTS = {
         r"head 'reg': expected it to start at 'features' as the other heads do, got 'stem'",
     ),
 }
+
+
+def test_activations_are_passed_over_where_the_network_has_them() -> None:
+    raw = _conv(["hm:1", "hm.2.weight", "hm.2.bias"], "raw")
+    squash = [
+        helper.make_node("Sigmoid", ["raw"], ["p"]),
+        helper.make_node("Add", ["p", "low"], ["q"]),
+        helper.make_node("Reciprocal", ["q"], ["hm"]),
+    ]
+    nodes = {"hm": [*head_nodes("hm")[:2], raw, *squash]}
+    model = network(heads=nodes, extra={"low": np.float32(1e-6)})
+    found = find_heads(model, OUTPUTS, activated=("hm",))
+    assert found.heads[0].output == "raw"
+    assert found.heads[0].initializers == find_heads(network(), OUTPUTS).heads[0].initializers
+    assert find_heads(network(), OUTPUTS, activated=("hm", "reg")) == find_heads(network(), OUTPUTS)
 
 
 @pytest.mark.parametrize(("changes", "message"), FAULTS.values(), ids=FAULTS.keys())

@@ -119,7 +119,8 @@ def read_inputs(inputs: FinetuneInputs, recipe: Recipe) -> Network:
         InputError: It is no network, or its heads are not the recipe's, or not of the form that training knows.
     """
     model = read_network(inputs.network)
-    heads = find_heads(model, head_outputs(model, recipe, inputs.outputs), at=inputs.at)
+    activated = [head for head in recipe.heads if recipe.is_applied(head)]
+    heads = find_heads(model, head_outputs(model, recipe, inputs.outputs), at=inputs.at, activated=activated)
     files = [inputs.network, *(inputs.network.parent / name for name in data_files(model))]
     if missing := [path for path in files if not path.is_file()]:
         raise InputError(
