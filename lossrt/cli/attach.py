@@ -58,7 +58,7 @@ def attach(
 def _attached(
     network: Path, bundle: "Bundle", mapping: list[str] | None, precision: str | None
 ) -> "tuple[Attached, str]":
-    from lossrt.errors import InputError, nearest
+    from lossrt.errors import InputError
     from lossrt.passes.attach import attach_losses, fitting_precision
     from lossrt.passes.network_file import read_network
 
@@ -69,7 +69,7 @@ def _attached(
     chosen = precision or fitting_precision(model, recipe, entry.precisions, mapping=table)
     if chosen not in entry.precisions:
         raise InputError(
-            f"--precision {chosen}: not in this bundle; {nearest(chosen, entry.precisions)}; export it with "
+            f"--precision {chosen}: expected one of this bundle ({', '.join(entry.precisions)}); export it with "
             f"--precision fp32,{chosen}"
         )
     return attach_losses(model, read_network(bundle.graph_path(GRAPH, chosen)), recipe, mapping=table), chosen
