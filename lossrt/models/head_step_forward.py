@@ -62,7 +62,9 @@ def last_predictions(recipe: Recipe, parameters: Parameters, tensors: Mapping[st
     for head in step_heads(recipe):
         hidden = tensors[f"hidden_{head}"]
         weight = parameters[f"{head}_2_weight"].flatten(1).unsqueeze(0).expand(hidden.shape[0], -1, -1)
-        values = torch.bmm(weight, hidden.flatten(2)) + parameters[f"{head}_2_bias"].unsqueeze(1)
+        # Once for each image: ONNX Runtime loses digits where it sums a gradient over two axes at once.
+        bias = parameters[f"{head}_2_bias"].reshape(1, -1, 1).expand(hidden.shape[0], -1, 1)
+        values = torch.bmm(weight, hidden.flatten(2)) + bias
         predictions[prediction_name(head)] = values.reshape(*values.shape[:2], *hidden.shape[2:])
     return predictions
 
@@ -72,8 +74,9 @@ def _dense(
 ) -> Float[Tensor, "B D H W"]:
     before = convolved(tiles, filter_tiles(parameters[f"{head}_0_weight"])) + parameters[f"{head}_0_bias"].unsqueeze(1)
     weight = parameters[f"{head}_2_weight"].flatten(1).unsqueeze(0).expand(PIXELS, -1, -1)
-    logits = torch.bmm(weight, _relu(before))
-    return map_from_tiles(logits + parameters[f"{head}_2_bias"].unsqueeze(1), features)
+    # Once for each pixel of the tile: ONNX Runtime loses digits where it sums a gradient over two axes at once.
+    bias = parameters[f"{head}_2_bias"].reshape(1, -1, 1).expand(PIXELS, -1, 1)
+    return map_from_tiles(torch.bmm(weight, _relu(before)) + bias, features)
 
 
 def _at_objects(head: str, parameters: Parameters, patches: Float[Tensor, "P N"], batch: int) -> Float[Tensor, "B D S"]:
