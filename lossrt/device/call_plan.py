@@ -64,16 +64,23 @@ class Plans:
     Args:
         spec: The graph's signature.
         ports: The inputs of the loaded graph; those that it dropped are not asked for.
-        outputs: The outputs of the loaded graph.
+        outputs: Type of each output of the loaded graph.
         check: Which integer arrays are checked for their range (see `LossSession`).
     """
 
     def __init__(
-        self, spec: GraphSpec, ports: Sequence[Port], outputs: Sequence[str], *, check: Literal["host", "all", "none"]
+        self,
+        spec: GraphSpec,
+        ports: Sequence[Port],
+        outputs: Mapping[str, np.dtype[Any]],
+        *,
+        check: Literal["host", "all", "none"],
     ) -> None:
         named = {tensor.name: tensor for tensor in spec.inputs}
         self._spec = replace(spec, inputs=tuple(named[port.name] for port in ports))
-        self._dims = {output.name: output.dims for output in spec.outputs if output.name in outputs}
+        self._outputs = [
+            (output.name, output.dims, outputs[output.name]) for output in spec.outputs if output.name in outputs
+        ]
         self._ports, self._check = tuple(ports), check
         self._names = tuple(port.name for port in ports)
         self._plans: dict[object, Plan] = {}
@@ -145,7 +152,7 @@ class Plans:
             _range(position, tensor, value.dtype, sizes)
             for position, (tensor, value) in enumerate(zip(self._spec.inputs, values, strict=True))
         ]
-        outputs = {name: (resolved_shape(dims, sizes), np.dtype(np.float32)) for name, dims in self._dims.items()}
+        outputs = {name: (resolved_shape(dims, sizes), dtype) for name, dims, dtype in self._outputs}
         plan = Plan(tuple(bound for bound in ranges if bound), outputs, sizes)
         if len(self._plans) >= MOST_PLANS:
             self._plans.clear()

@@ -47,7 +47,7 @@ class LossSession:
         self, session: BindableSession, spec: GraphSpec, *, check: Literal["host", "all", "none"] = "host"
     ) -> None:
         self._session = session
-        self._plans = Plans(spec, session.ports, session.output_names, check=check)
+        self._plans = Plans(spec, session.ports, session.output_types, check=check)
         self._lanes: deque[Lane] = deque()
         self._turn: AbstractContextManager[object] = nullcontext() if session.concurrent else Lock()
         self.input_names = session.input_names

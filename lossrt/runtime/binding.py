@@ -3,7 +3,9 @@
 __all__ = ["BindableSession", "Binding"]
 
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from lossrt.runtime.device_array import Value
 from lossrt.runtime.session import Port
@@ -47,6 +49,7 @@ class BindableSession(Protocol):
         device: `cpu` or `cuda`.
         input_names: Inputs that the loaded graph still has.
         output_names: Outputs, in the order of the graph.
+        output_types: Type of each output.
         ports: The inputs, with types and shapes.
         concurrent: True where several bindings may run at the same time.
     """
@@ -55,6 +58,7 @@ class BindableSession(Protocol):
     device: str
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
+    output_types: dict[str, np.dtype[Any]]
     ports: tuple[Port, ...]
     concurrent: bool
 

@@ -80,7 +80,10 @@ class OrtSession:
             )
         self.ports = tuple(_port(entry, self._graph) for entry in self._session.get_inputs())
         self.input_names = tuple(port.name for port in self.ports)
-        self.output_names = tuple(entry.name for entry in self._session.get_outputs())
+        outputs = self._session.get_outputs()
+        self.output_names = tuple(entry.name for entry in outputs)
+        # float32 stands for what numpy has no type for, and no graph of ours gives.
+        self.output_types = {entry.name: _DTYPES.get(entry.type, np.dtype(np.float32)) for entry in outputs}
 
     def _open(self, source: Path | str | bytes, providers: list[Any], options: Any) -> Any:
         try:

@@ -168,6 +168,7 @@ class TensorRTSession:
         self.input_names = tuple(tensor for tensor in names if self._engine.get_tensor_mode(tensor) == mode)
         self.output_names = tuple(tensor for tensor in names if tensor not in self.input_names)
         self.ports = tuple(self._port(tensor) for tensor in self.input_names)
+        self.output_types = {tensor: self._dtype(tensor) for tensor in self.output_names}
         self._buffers: dict[str, tuple[int, int]] = {}
         self._held: dict[str, NDArray[Any]] = {}
 

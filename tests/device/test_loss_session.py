@@ -1,0 +1,365 @@
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from lossrt.bundle import Case
+from lossrt.device import call_plan
+from lossrt.device.loss_session import LossSession
+from lossrt.errors import BackendError, InputError
+from lossrt.runtime.device_array import DeviceArray
+from lossrt.runtime.gpu import gpu_present
+from lossrt.runtime.ort import OrtSession
+from lossrt.runtime.session import Port
+from lossrt.runtime.trt import TensorRTSession
+from lossrt.spec import GraphSpec, OutputSpec, TensorSpec
+from tests.runtime.test_device_array import Driver, Lent, OnGpu
+from tests.runtime.test_trt import Engine, HostMemory, Module
+
+GRAPH = "generic_loss"
+
+
+@pytest.fixture(scope="module")
+def session(small_bundle):
+    with LossSession.from_bundle(small_bundle) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def cases(small_bundle):
+    return list(small_bundle.cases(GRAPH, "fp32"))
+
+
+@pytest.fixture
+def arrays(cases):
+    return {name: array.copy() for name, array in cases[0].input.items()}
+
+
+def bits(results):
+    return {name: np.asarray(array).tobytes() for name, array in results.items()}
+
+
+def test_it_gives_the_bits_of_the_bare_runtime(small_bundle, session, cases):
+    bare = OrtSession(small_bundle.graph_path(GRAPH, "fp32"), threads=1)
+    batches = set()
+    for case in [*cases, *cases[::-1]]:
+        assert bits(session(case.input)) == bits(bare.run(case.input)), case.name
+        batches.add(len(case.input["ind"]))
+    assert len(batches) > 1  # the lane changed its outputs and shapes in between
+
+
+def test_a_path_is_as_good_as_a_bundle(small_bundle, session, arrays):
+    with LossSession.from_bundle(str(small_bundle.root), threads=None) as other:
+        assert other(arrays).keys() == session(arrays).keys()
+
+
+def test_what_other_libraries_own_is_read_where_it_lies(session, arrays):
+    torch = pytest.importorskip("torch")
+    expected = bits(session(arrays))
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    assert bits(session(tensors)) == expected
+    assert bits(session({name: Lent(array) for name, array in arrays.items()})) == expected
+
+
+def test_bfloat16_of_pytorch_reaches_the_graph(tmp_path):
+    torch = pytest.importorskip("torch")
+    from tests.runtime.graphs import BFLOAT16, relu, save
+
+    graph = OrtSession(save(relu(BFLOAT16), tmp_path / "r.onnx"))
+    spec = GraphSpec("relu", (TensorSpec("x", "float32", ("B", 3), "target"),), (OutputSpec("y", ("B", 3)),), {"B": 2})
+    assert graph.ports[0].dtype == ml_dtypes.bfloat16
+    x = torch.tensor([[1.5, -2, 3]], dtype=torch.bfloat16)
+    plans = call_plan.Plans(spec, graph.ports, graph.output_types, check="host")
+    assert plans.checked({"x": x}).values[0].ctypes.data == x.data_ptr()
+    binding, y = graph.binding(), np.zeros((1, 3), ml_dtypes.bfloat16)
+    binding.feed("x", plans.checked({"x": x}).values[0])
+    binding.result("y", y)
+    binding.run()
+    assert y.tolist() == [[1.5, 0, 3]]
+
+
+def test_a_strided_array_is_taken_too(session, arrays):
+    expected = bits(session(arrays))
+    wide = np.repeat(arrays["pred_hm"], 2, axis=3)
+    assert bits(session(arrays | {"pred_hm": wide[..., ::2]})) == expected
+
+
+def test_what_changes_in_a_bound_array_counts(session, arrays):
+    before = session(arrays)["loss_hm"]
+    arrays["pred_hm"] += 1
+    assert session(arrays)["loss_hm"] != before
+    arrays["pred_hm"] -= 1
+    arrays["ind"][...] = -1
+    with pytest.raises(InputError, match="tensor 'ind'"):
+        session(arrays)
+
+
+def test_results_belong_to_the_caller(session, arrays):
+    first = session(arrays)
+    kept = bits(first)
+    arrays["pred_hm"] += 3
+    second = session(arrays)
+    assert bits(first) == kept != bits(second)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ind", -1), ("ind", 34 * 60), ("ind", -(2**63)), ("ind", 2**63 - 1), ("cat", 1), ("cat", -1)],
+    ids=["below", "just past", "smallest", "largest", "class past", "class below"],
+)
+def test_an_index_outside_its_range_is_refused_by_place_and_value(session, arrays, name, value):
+    session(arrays)
+    arrays[name][1, 2] = value
+    with pytest.raises(InputError, match=rf"tensor '{name}': expected every value in .*, got {value} at \(1, 2\)"):
+        session(arrays)
+    arrays[name][1, 2] = 0
+    session(arrays)
+
+
+def test_the_largest_index_is_legal(session, arrays):
+    arrays["ind"][...] = 34 * 60 - 1
+    session(arrays)
+
+
+def test_a_range_may_begin_below_0():
+    spec = GraphSpec("g", (TensorSpec("ids", "int64", ("M",), "target", -1, "N"),), (), {"M": 3, "N": 5})
+    plans = call_plan.Plans(spec, (Port("ids", np.dtype(np.int64), (None,)),), {}, check="host")
+    plans.checked({"ids": np.array([-1, 4, 0])})
+    for bad in (-2, 5):
+        with pytest.raises(InputError, match=rf"got {bad} at \(1,\)"):
+            plans.checked({"ids": np.array([0, bad, 0])})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ind": None}, r"tensor 'ind': expected a numpy array"),
+        ({"ind": np.zeros((3, 32), np.int32)}, r"tensor 'ind': expected int64\[B=3, M=32\], got int32\[3, 32\]"),
+        ({"hm": np.zeros((3, 1, 34, 61), np.float32)}, r"tensor 'hm': expected float32\[B=3, 1, H=34, W=60\]"),
+        (
+            {"mask": np.zeros((2, 32), np.float32)},
+            r"tensor 'mask': expected float32\[B=3, M=32\], got float32\[2, 32\]",
+        ),
+        ({"pred_hm": np.zeros((3, 1, 34, 60), np.float16)}, r"tensor 'pred_hm': expected float32\[.*\], got float16"),
+        ({"pred_hm": np.zeros((3, 1, 34, 60), ">f4")}, r"tensor 'pred_hm': expected float32"),
+        ({"mask": np.float32(1)}, r"tensor 'mask': expected"),
+    ],
+    ids=["none", "int32", "width", "batch", "half", "byte order", "scalar"],
+)
+def test_an_array_that_does_not_fit_is_named(session, arrays, change, said):
+    with pytest.raises(InputError, match=said):
+        session(arrays | change)
+    session(arrays)
+
+
+def test_missing_arrays_are_all_named(session, arrays):
+    del arrays["ind"], arrays["cat"]
+    with pytest.raises(InputError, match=r"tensor 'ind': expected among .*add what is missing: cat, ind"):
+        session(arrays)
+
+
+def test_results_can_be_written_where_the_caller_wants(session, arrays):
+    expected = bits(session(arrays))
+    out = session.outputs(arrays)
+    for _ in range(2):
+        results = session(arrays, out={"loss": out["loss"]})
+        assert results["loss"] is out["loss"]
+        assert bits(results) == expected
+    session(arrays | {"pred_hm": arrays["pred_hm"] + 1})
+    assert out["loss"].tobytes() == expected["loss"]  # let go of after its call
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        (
+            {"loss": np.zeros(1, np.float32)},
+            r"out: 'loss': expected a contiguous, writable float32\[\], got float32\[1\]",
+        ),
+        ({"loss": np.zeros((), np.float64)}, "got float64"),
+        ({"lost": np.zeros((), np.float32)}, "'lost': no such output; valid: loss, loss_hm"),
+        ({"loss": 3.0}, "tensor 'loss': expected a numpy array"),
+    ],
+    ids=["shape", "type", "unknown", "no array"],
+)
+def test_a_place_that_does_not_fit_is_refused(session, arrays, out, said):
+    with pytest.raises(InputError, match=said):
+        session(arrays, out=out)
+
+
+def test_a_read_only_place_is_refused(session, arrays):
+    place = np.zeros((), np.float32)
+    place.flags.writeable = False
+    with pytest.raises(InputError, match="writable"):
+        session(arrays, out={"loss": place})
+
+
+def test_threads_do_not_mix_their_arrays(session, cases):
+    expected = {case.name: bits(session(case.input)) for case in cases}
+
+    def work(number):
+        for turn in range(50):
+            case = cases[(number + turn) % len(cases)]
+            if bits(session(case.input)) != expected[case.name]:
+                return case.name
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, range(4))) == [None] * 4
+    assert len(session._lanes) <= 5
+
+
+class Slow:
+    """An engine with one context: two runs at a time would be a fault."""
+
+    backend, device, concurrent = "tensorrt", "cuda", False
+    input_names, output_names = ("x",), ("y",)
+    output_types = {"y": np.dtype(np.float32)}  # noqa: RUF012
+    ports = (Port("x", np.dtype(np.float32), (None,)),)
+
+    def __init__(self):
+        self.running, self.most, self.bindings, self.fails = 0, 0, 0, False
+
+    def binding(self):
+        self.bindings += 1
+        return self
+
+    sees_changes = False
+
+    def feed(self, name, value):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        time.sleep(0.001)
+
+    def result(self, name, target):
+        pass
+
+    def run(self):
+        self.running -= 1
+        if self.fails:
+            raise BackendError("engine: fails")
+
+    def __exit__(self, *_):
+        self.closed = True
+
+
+SLOW = GraphSpec("g", (TensorSpec("x", "float32", ("B",), "target"),), (OutputSpec("y"),), {"B": 2})
+
+
+def test_an_engine_is_called_by_one_thread_at_a_time():
+    engine = Slow()
+    session = LossSession(engine, SLOW)
+    threads = [
+        threading.Thread(target=lambda: [session({"x": np.zeros(2, np.float32)}) for _ in range(5)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (engine.most, engine.bindings) == (1, 1)
+
+
+def test_after_a_failure_the_next_call_starts_anew():
+    engine = Slow()
+    engine.fails = True
+    session = LossSession(engine, SLOW)
+    with pytest.raises(BackendError):
+        session({"x": np.zeros(2, np.float32)})
+    engine.fails = False
+    session({"x": np.zeros(2, np.float32)})
+    assert engine.bindings == 2
+
+
+@pytest.fixture
+def engine():
+    """y = x[ind] on a fake GPU, and the memory of that."""
+    memory = HostMemory()
+    spec = GraphSpec(
+        "g",
+        (TensorSpec("x", "float32", ("B",), "target"), TensorSpec("ind", "int64", (2,), "target", 0, "B")),
+        (OutputSpec("y", (2,)),),
+        {"B": 4},
+    )
+    session = TensorRTSession(b"engine", backend="tensorrt", module=Module(Engine(memory)), memory=memory, name="e")
+    return session, spec, memory
+
+
+def test_arrays_of_the_gpu_do_not_pass_through_the_host(engine, monkeypatch):
+    session, spec, memory = engine
+    x = np.array([5, 6, 7, 8], np.float32)
+    address = memory.allocate(x.nbytes)
+    memory.upload(address, x)
+    uploaded = []
+    upload = memory.upload
+    monkeypatch.setattr(memory, "upload", lambda place, array: (uploaded.append(array.dtype), upload(place, array)))
+    with LossSession(session, spec) as losses:
+        results = losses({"x": OnGpu(shape=(4,), data=(address, False)), "ind": np.array([3, 0])})
+    assert results["y"].tolist() == [8, 5]
+    assert uploaded == [np.int32]  # the index, from the host; narrowed for the engine
+    assert memory.closed
+
+
+def test_indices_on_the_gpu_are_checked_on_request(monkeypatch):
+    spec = GraphSpec("g", (TensorSpec("ind", "int64", (2,), "target", 0, 4),), (), {})
+    ports = (Port("ind", np.dtype(np.int64), (2,)),)
+    content = np.array([1, 9])
+    array = DeviceArray(4096, (2,), content.dtype, owner=content)
+    driver = Driver(content.tobytes())
+    monkeypatch.setattr("lossrt.runtime.device_array.CudaDriver", lambda: driver)
+    call_plan.Plans(spec, ports, {}, check="host").checked({"ind": array})
+    assert driver.calls == []
+    with pytest.raises(InputError, match=r"tensor 'ind': expected every value in \[0, 4\), got 9 at \(1,\)"):
+        call_plan.Plans(spec, ports, {}, check="all").checked({"ind": array})
+
+
+def test_an_array_of_the_gpu_needs_a_session_there(session, arrays):
+    shape = arrays["pred_hm"].shape
+    with pytest.raises(InputError, match="tensor 'pred_hm': lies on the GPU, and this session runs on the CPU"):
+        session(arrays | {"pred_hm": OnGpu(shape=shape)})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"graph": "generic"}, "graph 'generic': not in bundle"),
+        ({"precision": "fp8"}, "precision 'fp8'.*valid: fp32"),
+        ({"backend": "onnx"}, "backend 'onnx': unknown; .*valid: ort, ort-cuda, rtx, tensorrt"),
+    ],
+    ids=["graph", "precision", "backend"],
+)
+def test_what_is_not_there_is_named(small_bundle, options, said):
+    with pytest.raises(InputError, match=said):
+        LossSession.from_bundle(small_bundle, **options)
+
+
+@pytest.mark.skipif(gpu_present(), reason="this machine has a GPU")
+@pytest.mark.parametrize("backend", ["ort-cuda", "rtx"])
+def test_without_a_gpu_it_says_so(small_bundle, backend):
+    with pytest.raises(BackendError):
+        LossSession.from_bundle(small_bundle, backend=backend)
+
+
+def test_plans_do_not_pile_up(monkeypatch, session, arrays):
+    monkeypatch.setattr(call_plan, "MOST_PLANS", 2)
+    with_batch = {size: {name: array[:size] for name, array in arrays.items()} for size in (1, 2, 3)}
+    for size in (1, 2, 3, 1, 2, 3):
+        session(with_batch[size])
+        assert len(session._plans._plans) <= 3
+
+
+def test_a_case_can_be_loaded_and_run(small_bundle, session):
+    case = Case.load(small_bundle.case_path(GRAPH, "fp32", "nominal"))
+    assert session(case.input)["loss"] == pytest.approx(case.oracle["loss"], rel=1e-5)
+
+
+def test_an_output_comes_in_the_graphs_own_type(tmp_path):
+    from tests.runtime.graphs import FLOAT16, relu, save
+
+    graph = OrtSession(save(relu(FLOAT16), tmp_path / "r.onnx"))
+    spec = GraphSpec("relu", (TensorSpec("x", "float32", ("B", 3), "target"),), (OutputSpec("y", ("B", 3)),), {"B": 2})
+    with LossSession(graph, spec) as session:
+        y = session({"x": np.array([[1, -2, 3]], np.float16)})["y"]
+    assert (y.dtype, y.tolist()) == (np.float16, [[1, 0, 3]])
