@@ -83,12 +83,31 @@ def _at_objects(head: str, parameters: Parameters, patches: Float[Tensor, "P N"]
     """Both convolutions at the objects' pixels are plain products; a pixel that two objects share is computed twice."""
     before = parameters[f"{head}_0_weight"].flatten(1) @ patches + parameters[f"{head}_0_bias"].unsqueeze(1)
     values = parameters[f"{head}_2_weight"].flatten(1) @ _relu(before) + parameters[f"{head}_2_bias"].unsqueeze(1)
-    return values.reshape(values.shape[0], batch, -1).transpose(0, 1)
+    by_image: Tensor = values.reshape(values.shape[0], batch, -1).transpose(0, 1)
+    return by_image
+
+
+class _Relu(torch.autograd.Function):
+    """ReLU whose gradient is a product: a selection takes ONNX Runtime four times as long.
+
+    The mask is made anew from the result, which is kept anyway: a kept mask would be as large as the hidden map.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, values: Tensor) -> Tensor:
+        hidden = torch.relu(values)
+        ctx.save_for_backward(hidden)
+        return hidden
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> Tensor:
+        (hidden,) = ctx.saved_tensors  # type: ignore[attr-defined]  # ctx takes any attribute
+        return grads[0] * (hidden > 0).to(hidden.dtype)
 
 
 def _relu(values: Tensor) -> Tensor:
-    """ReLU whose gradient is a product too: a selection takes ONNX Runtime four times as long."""
-    return values * (values > 0).to(values.dtype)
+    hidden: Tensor = _Relu.apply(values)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return hidden
 
 
 def _patches(padded: Float[Tensor, "B F Hp Wp"], ind: Int64[Tensor, "B S"], width: int) -> Float[Tensor, "P N"]:
