@@ -26,7 +26,7 @@ class TrackingNetwork(nn.Module):
         image     [B, 3, H_in, W_in]  float  normalized
         pre_img   [B, 3, H_in, W_in]  float  normalized
         pre_hm    [B, 1, H_in, W_in]  float  in [0, 1]
-        return    one [B, D, H_in / 4, W_in / 4] a head, by head; H_in and W_in are multiples of 16
+        return    one [B, D, H_in / 4, W_in / 4] a head, by head; H_in and W_in are multiples of 4
 
     Args:
         heads: Channels of every head, by name.
@@ -59,8 +59,8 @@ class TrackingNetwork(nn.Module):
         half = self.image_stem(image) + self.previous_stem(pre_img) + self.heatmap_stem(pre_hm)
         quarter = self.quarter(half)
         eighth = self.eighth(quarter)
-        eighth = self.merge_eighth(eighth + _doubled(self.sixteenth(eighth)))
-        merged: Tensor = self.merge_quarter(self.skip(quarter) + _doubled(eighth))
+        eighth = self.merge_eighth(eighth + _enlarged(self.sixteenth(eighth), eighth))
+        merged: Tensor = self.merge_quarter(self.skip(quarter) + _enlarged(eighth, quarter))
         return merged
 
     def forward(
@@ -83,8 +83,8 @@ def _block(before: int, after: int, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU())
 
 
-def _doubled(tensor: Tensor) -> Tensor:
-    return functional.interpolate(tensor, scale_factor=2.0, mode="nearest")
+def _enlarged(tensor: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(tensor, size=like.shape[-2:], mode="nearest")
 
 
 def _head(name: str, features: int, hidden: int, channels: int) -> nn.Sequential:

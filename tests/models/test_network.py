@@ -14,14 +14,14 @@ from lossrt.runtime.ort import OrtSession
 
 @pytest.fixture(scope="module")
 def recipe(small_recipe):
-    return small_recipe.model_copy(update={"input": (32, 48)})
+    return small_recipe.model_copy(update={"input": (36, 44)})
 
 
 @pytest.fixture(scope="module")
 def network(recipe) -> TrackingNetwork:
     torch.manual_seed(0)
     network = TrackingNetwork(recipe.heads, features=8, head_conv=4)
-    network(*(torch.randn(2, channels, 32, 48) for channels in INPUTS.values()))  # moves the running means off 0
+    network(*(torch.randn(2, channels, 36, 44) for channels in INPUTS.values()))  # moves the running means off 0
     return network.eval()
 
 
@@ -34,12 +34,12 @@ def test_the_file_gives_what_the_network_gives_at_any_batch(network, recipe, mod
     onnx.checker.check_model(model, full_check=True)
     assert {node.domain for node in model.graph.node} == {""}
     for batch in (1, 3):
-        inputs = {name: torch.randn(batch, channels, 32, 48) for name, channels in INPUTS.items()}
+        inputs = {name: torch.randn(batch, channels, 36, 44) for name, channels in INPUTS.items()}
         got = OrtSession(model.SerializeToString()).run({name: array.numpy() for name, array in inputs.items()})
         with torch.no_grad():
             expected = network(*inputs.values())
         for head, channels in recipe.heads.items():
-            assert got[head].shape == (batch, channels, 8, 12)
+            assert got[head].shape == (batch, channels, 9, 11)
             np.testing.assert_allclose(got[head], expected[head].numpy(), rtol=1e-5, atol=1e-5)
 
 
@@ -51,7 +51,7 @@ def test_its_heads_are_found_under_the_checkpoints_names(network, recipe, model)
         assert original == f"{head}.{layer}.{kind}"
         assert original in state
     assert heads.channels == 8
-    inputs = {name: torch.randn(1, channels, 32, 48) for name, channels in INPUTS.items()}
+    inputs = {name: torch.randn(1, channels, 36, 44) for name, channels in INPUTS.items()}
     part = backbone(model, heads).SerializeToString()
     got = OrtSession(part).run({name: array.numpy() for name, array in inputs.items()})
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_its_heads_are_found_under_the_checkpoints_names(network, recipe, model)
 
 
 def test_every_input_counts(network) -> None:
-    inputs = [torch.randn(1, channels, 32, 48) for channels in INPUTS.values()]
+    inputs = [torch.randn(1, channels, 36, 44) for channels in INPUTS.values()]
     with torch.no_grad():
         before = network.features(*inputs)
         for place in range(len(inputs)):
