@@ -28,7 +28,7 @@ from lossrt.cli import (
     split,
     validate,
 )
-from lossrt.errors import LossrtError
+from lossrt.errors import BackendError, LossrtError
 
 app = typer.Typer(
     name="lossrt",
@@ -57,6 +57,7 @@ app.command("merge")(merge.merge)
 app.command("pack")(pack.pack)
 app.command("recipes")(recipes.recipes)
 
+TORCH_SIDE = ("torch", "onnxscript", "jaxtyping")
 BUG = 70
 STORAGE = 74
 INTERRUPTED = 130
@@ -79,7 +80,10 @@ def main() -> None:
         full = "; free space and run it again" if error.errno == errno.ENOSPC else ""
         _say(f"{error.filename or 'storage'}: {error.strerror or error}{full}")
         sys.exit(STORAGE)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in TORCH_SIDE:
+            _say(f"this verb needs {error.name}, which is not installed; run `pip install 'lossrt[export]'`")
+            sys.exit(BackendError.exit_code)
         traceback.print_exc()
         _say("this is a bug of lossrt: please report it to its issue tracker, with the lines above and the command")
         sys.exit(BUG)
