@@ -102,7 +102,8 @@ class _Relu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> Tensor:
         (hidden,) = ctx.saved_tensors  # type: ignore[attr-defined]  # ctx takes any attribute
-        return grads[0] * (hidden > 0).to(hidden.dtype)
+        passed: Tensor = grads[0] * (hidden > 0).to(hidden.dtype)
+        return passed
 
 
 def _relu(values: Tensor) -> Tensor:
