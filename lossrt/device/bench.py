@@ -25,6 +25,8 @@ class BenchRow:
         median_ms: Median time of a call, ms.
         p90_ms: 90th percentile, ms.
         p99_ms: 99th percentile, ms.
+        spread_ms: Interquartile range, ms: between the 25th and the 75th percentile.
+        per_s: Calls a second, by the median.
         ratio: Median over the rounds of its time over the baseline's in the same round.
     """
 
@@ -32,6 +34,8 @@ class BenchRow:
     median_ms: float
     p90_ms: float
     p99_ms: float
+    spread_ms: float
+    per_s: float
     ratio: float
 
 
@@ -78,5 +82,6 @@ def bench(
 
 
 def _row(name: str, taken: NDArray[np.float64], base: NDArray[np.float64]) -> BenchRow:
-    median, p90, p99 = (float(value) * 1e3 for value in np.percentile(taken, [50, 90, 99]))
-    return BenchRow(name, median, p90, p99, float(np.median(taken / base)))
+    p25, median, p75, p90, p99 = (float(value) * 1e3 for value in np.percentile(taken, [25, 50, 75, 90, 99]))
+    ratio = float(np.median(taken / base))
+    return BenchRow(name, median, p90, p99, spread_ms=p75 - p25, per_s=1e3 / median, ratio=ratio)
