@@ -39,7 +39,8 @@ class HeadStep(nn.Module):
         self.scope = scope
         self.optimizer = optimizer
         self.table = recipe.finetune or Finetune()
-        self.losses = GenericLoss(self.recipe, dynamic)
+        # A step takes maps of any size, whatever else stays open.
+        self.losses = GenericLoss(self.recipe, dynamic | {"H", "W"})
 
     def forward(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses before the step, `grad_norm`, and all that is new, from the tensors of the graph's spec."""

@@ -64,7 +64,7 @@ def adamw(gradients: Mapping[str, Rounded], arrays: Arrays, table: Finetune) -> 
     for name, gradient in gradients.items():
         parameter = exact(arrays[f"param_{name}"])
         mean, square = _averages(gradient, arrays, name, table)
-        change = _change(gradient, mean, square, arrays, name, table)
+        change = _change(gradient, square, arrays, name, table)
         kept = parameter.scaled(-rate * table.weight_decay)
         results[f"new_param_{name}"] = added(parameter, kept, change.scaled(-rate / (1 - table.betas[0] ** step)))
         results[f"new_exp_avg_{name}"] = mean
@@ -79,7 +79,7 @@ def _averages(gradient: Rounded, arrays: Arrays, name: str, table: Finetune) -> 
     return mean, added(exact(arrays[f"exp_avg_sq_{name}"]).scaled(beta2), squared.scaled(1 - beta2, error=FEW))
 
 
-def _change(gradient: Rounded, mean: Rounded, square: Rounded, arrays: Arrays, name: str, table: Finetune) -> Rounded:
+def _change(gradient: Rounded, square: Rounded, arrays: Arrays, name: str, table: Finetune) -> Rounded:
     """Return m/(√(v/c₂) + eps). A gradient near 0 turns it around, so its error is tried out at both ends."""
     beta1, beta2 = table.betas
     correction = 1 - beta2 ** (float(arrays["step"]) + 1)
@@ -93,5 +93,4 @@ def _change(gradient: Rounded, mean: Rounded, square: Rounded, arrays: Arrays, n
     ends = [np.abs(change(gradient.value + sign * gradient.error) - value) for sign in (-1, 1)]
     own = FEW * (np.abs(beta1 * old_mean) + np.abs((1 - beta1) * gradient.value))
     spread = np.sqrt(square.value / correction) + table.eps
-    del mean
     return Rounded(value, np.maximum(*ends) + own / spread + 2 * FEW * np.abs(value))

@@ -77,7 +77,8 @@ def contracted(formula: str, left: Rounded, right: Rounded, *, terms: int) -> Ro
         return np.asarray(np.einsum(formula, one, other, optimize=True))
 
     sizes = np.abs(left.value), np.abs(right.value)
-    error = UNIT * math.sqrt(terms) * product(*sizes)
+    # Each product is rounded once before any is added.
+    error = UNIT * (1 + math.sqrt(terms)) * product(*sizes)
     if left.error.any():
         error = error + product(left.error, sizes[1])
     if right.error.any():
