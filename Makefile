@@ -15,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 ORT := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,device)
 
 .DEFAULT_GOAL := help
-.PHONY: help export build validate bench report test test-browser prove prove-family cost gpu-check check clean constraints
+.PHONY: help export build validate bench report demo test test-browser prove prove-family cost gpu-check check clean constraints
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -42,6 +42,9 @@ bench: $(VENV)/installed ## time the bundle at OUT beside PyTorch and upstream's
 
 report: $(VENV)/installed ## write the reports of the bundle at OUT again
 	$(LOSSRT) report $(OUT)
+
+demo: $(VENV)/installed ## tune a network's heads on another scene by the exported step, beside PyTorch: build/demo; ANNOTATIONS adds real frames
+	$(VENV)/bin/python -m examples.finetune_demo $(if $(ANNOTATIONS),--annotations $(ANNOTATIONS))
 
 test: $(VENV)/installed-dev ## run the tests
 	$(VENV)/bin/python -m pytest -n 2 -m "not browser"
