@@ -60,7 +60,7 @@ def added(*parts: Rounded) -> Rounded:
     """Return a sum of a few parts, shapes broadcast."""
     value = np.asarray(sum(part.value for part in parts))
     size = sum(np.abs(part.value) for part in parts)
-    return Rounded(value, np.asarray(sum(part.error for part in parts) + UNIT * size))
+    return Rounded(value, np.asarray(sum(part.error for part in parts) + UNIT * (len(parts) - 1) * size))
 
 
 def contracted(formula: str, left: Rounded, right: Rounded, *, terms: int) -> Rounded:
