@@ -9,9 +9,10 @@ import os
 import platform
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from lossrt.runtime.board import Board, find_board
 from lossrt.runtime.gpu import Gpu, find_gpu
 
 PACKAGES = (
@@ -25,6 +26,9 @@ PACKAGES = (
     "tensorrt_rtx",
     "torch",
 )
+UNKNOWN = "not available"
+"""What a report has in the place of what this machine does not tell."""
+
 # Major release of Jetson Linux to that of JetPack.
 _JETPACKS = {"34": "5", "35": "5", "36": "6", "38": "7"}
 
@@ -43,6 +47,7 @@ class Environment:
         gpu: The first GPU; None without one.
         jetpack: Jetson Linux release and JetPack; None elsewhere.
         machine: Identifier of this machine (`machine_id`).
+        board: Its name, power mode and clocks, as far as it tells.
     """
 
     python: str
@@ -54,6 +59,7 @@ class Environment:
     gpu: Gpu | None
     jetpack: str | None
     machine: str
+    board: Board = field(default_factory=Board)
 
 
 def describe_environment() -> Environment:
@@ -68,12 +74,13 @@ def describe_environment() -> Environment:
         gpu=find_gpu(),
         jetpack=jetpack_release(),
         machine=machine_id(),
+        board=find_board(),
     )
 
 
 def flat(environment: Environment) -> dict[str, str | int | bool | None]:
     """Return the environment as one level of names and values, as report.json has it."""
-    gpu = environment.gpu
+    gpu, board = environment.gpu, environment.board
     return {
         "python": environment.python,
         "system": environment.system,
@@ -84,7 +91,11 @@ def flat(environment: Environment) -> dict[str, str | int | bool | None]:
         "gpu": gpu.name if gpu else None,
         "compute_capability": gpu.compute_capability if gpu else None,
         "cuda_driver": gpu.cuda if gpu else None,
-        "jetpack": environment.jetpack,
+        "jetpack": environment.jetpack or UNKNOWN,
+        "device": board.model or UNKNOWN,
+        "power_mode": board.power_mode or UNKNOWN,
+        "cpu_clocks_mhz": board.cpu_clocks or UNKNOWN,
+        "gpu_clocks_mhz": board.gpu_clocks or UNKNOWN,
         "tf32": False,
         "machine": environment.machine,
     }

@@ -23,6 +23,7 @@ def test_the_report_gets_one_level_of_plain_values():
     values = flat(environment)
     assert values["numpy"] == environment.packages["numpy"]
     assert values["gpu"] == (environment.gpu.name if environment.gpu else None)
+    assert values["jetpack"] == (environment.jetpack or "not available")
     assert all(value is None or isinstance(value, (str, int, bool)) for value in values.values())
 
 
@@ -52,7 +53,7 @@ def test_machine_id_is_stable_and_gives_nothing_away():
 
 
 def test_importing_the_runtimes_imports_no_runtime():
-    modules = "adapter build_log compiler engine_record engines environment gpu job libraries onnx_model ort ort_nodes profiles session trt worker"
+    modules = "adapter board build_log compiler engine_record engines environment gpu job libraries onnx_model ort ort_nodes profiles session trt worker"
     heavy = "onnxruntime tensorrt tensorrt_rtx polygraphy torch"
     code = (
         "import importlib, sys\n"
