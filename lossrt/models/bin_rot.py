@@ -44,9 +44,11 @@ class BinRot(HeadLoss):
             member = (tensors["rotbin"][:, :, bin_] != 0).unsqueeze(1)
             angle = tensors["rotres"][:, :, bin_].unsqueeze(1)
             entropies.append(_entropy(columns[first] * mask, columns[first + 1] * mask, member))
-            distance = smooth_l1(columns[first + 2] - angle.sin()) + smooth_l1(columns[first + 3] - angle.cos())
-            # Select, do not multiply: upstream never reads the other slots.
-            residuals += [torch.where(member, distance, 0.0), member.to(distance.dtype)]
+            # Select, do not multiply, and before anything is computed: upstream never reads the other slots, whose
+            # gradient is 0 even where the prediction is not finite.
+            sine = torch.where(member, columns[first + 2] - angle.sin(), 0.0)
+            cosine = torch.where(member, columns[first + 3] - angle.cos(), 0.0)
+            residuals += [smooth_l1(sine) + smooth_l1(cosine), member.to(sine.dtype)]
         return torch.cat(entropies, dim=1), *residuals
 
     def finish(self, sums: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -60,4 +62,5 @@ class BinRot(HeadLoss):
 def _entropy(outside: Tensor, inside: Tensor, member: Tensor) -> Tensor:
     """Two-way cross-entropy log(1 + exp(d)), d = the wrong logit minus the right one, without overflow."""
     d = torch.where(member, outside - inside, inside - outside)
-    return d.clamp(min=0) + (1 + (-d.abs()).exp()).log()
+    # maximum, not clamp: its slope at 0 is ½, as that of the whole is.
+    return torch.maximum(d, torch.zeros_like(d)) + (1 + (-d.abs()).exp()).log()

@@ -5,6 +5,7 @@ Source: CenterTrack `src/lib/trainer.py`, _sigmoid_output.
 
 __all__ = ["DEPTH_EPSILON", "depth"]
 
+import torch
 from torch import Tensor
 
 DEPTH_EPSILON = 1e-6
@@ -18,6 +19,12 @@ def depth(logit: Tensor) -> Tensor:
     Nothing cancels, where the plain form loses every digit of a small depth; and no sigmoid, whose tail runtimes round
     to an absolute error.
     """
-    inverse_odds = (-logit).clamp(max=DEPTH_LOGIT).exp()
+    # Where a gradient is asked for, by selection: clamp has none at NaN, where upstream's sigmoid has NaN.
+    exponent = (
+        torch.where(logit < -DEPTH_LOGIT, DEPTH_LOGIT, -logit)
+        if logit.requires_grad
+        else (-logit).clamp(max=DEPTH_LOGIT)
+    )
+    inverse_odds = exponent.exp()
     small = (inverse_odds + 1) * DEPTH_EPSILON
     return (inverse_odds - small) / (small + 1)

@@ -4,12 +4,13 @@ Upstream permutes the whole map to B×HW×D and copies it before it gathers (Cen
 Here the map stays as it is and only the small result is transposed.
 """
 
-__all__ = ["GatherFeat", "gather_feat", "gathered_head", "spec"]
+__all__ = ["GatherFeat", "gather_by_channel", "gather_feat", "gathered_head", "spec"]
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from lossrt.models.shared_pixels import map_from_slots
 from lossrt.recipe import Recipe
 from lossrt.spec import GraphSpec, OutputSpec, TensorSpec
 
@@ -45,13 +46,37 @@ def _keep_for_backward(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[T
 def _backward(ctx: torch.autograd.function.FunctionCtx, grad_BMD: Tensor) -> tuple[Tensor, None]:
     """Add every slot's gradient to its pixel: slots that share a pixel add up."""
     (ind,) = ctx.saved_tensors  # type: ignore[attr-defined]
-    batch, channels, height, width = ctx.map_shape  # type: ignore[attr-defined]
-    index_BDM = ind.unsqueeze(1).expand(-1, channels, -1)
-    flat = grad_BMD.new_zeros(batch, channels, height * width)
-    return flat.scatter_add(2, index_BDM, grad_BMD.transpose(1, 2)).view(batch, channels, height, width), None
+    height, width = ctx.map_shape[2:]  # type: ignore[attr-defined]
+    grad_BDP = map_from_slots(grad_BMD.transpose(1, 2), ind, height * width)
+    return grad_BDP.reshape(*grad_BDP.shape[:2], height, width), None
 
 
 gather_feat.register_autograd(_backward, setup_context=_keep_for_backward)
+
+
+class _ByChannel(torch.autograd.Function):
+    """One gather a channel on the way there, one scatter for all of them on the way back."""
+
+    @staticmethod
+    def forward(feat: Tensor, ind: Tensor) -> Tensor:
+        batch, channels, height, width = feat.shape
+        one_map = feat.reshape(batch, 1, -1, width)
+        rows = [gather_feat(one_map, ind + channel * (height * width)).squeeze(2) for channel in range(channels)]
+        return torch.stack(rows, dim=1)
+
+    @staticmethod
+    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        _keep_for_backward(ctx, inputs, output)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad_BDM: Tensor) -> tuple[Tensor, None]:
+        return _backward(ctx, grad_BDM.transpose(1, 2))
+
+
+def gather_by_channel(feat: Float[Tensor, "B D H W"], ind: Int64[Tensor, "B M"]) -> Float[Tensor, "B D M"]:
+    """Gather each channel of a map on its own, from the flat map: the channel is folded into the index."""
+    rows: Tensor = _ByChannel.apply(feat, ind)  # type: ignore[no-untyped-call]
+    return rows
 
 
 def gathered_head(recipe: Recipe) -> str:

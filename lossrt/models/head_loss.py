@@ -5,7 +5,6 @@ __all__ = ["HeadLoss", "gather_rows", "index_spec", "mask_spec"]
 import abc
 from collections.abc import Mapping, Sequence
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 

@@ -16,6 +16,7 @@ from lossrt.models.head_loss import HeadLoss, index_spec, mask_spec
 from lossrt.spec import TensorSpec
 
 NORM_MIN = 1e-12
+SQUARE_MIN = NORM_MIN**2
 
 
 class Identity(HeadLoss):
@@ -38,14 +39,18 @@ class Identity(HeadLoss):
     def blocks(self, prediction: Tensor, tensors: Mapping[str, Tensor]) -> Sequence[Tensor]:
         """Return the cross-entropies of the objects with an identity and their number, as rows of M."""
         ids = tensors["ids"]
-        embedding_BME = gather_feat(prediction, tensors["ind"])
-        norm = (embedding_BME * embedding_BME).sum(-1, keepdim=True).sqrt().clamp(min=NORM_MIN)
+        known = (tensors["mask"] > 0) & (ids >= 0)
+        # Select before anything is computed: upstream never reads the other slots, whose gradient is 0 whatever they hold.
+        embedding_BME = torch.where(known.unsqueeze(2), gather_feat(prediction, tensors["ind"]), 0.0)
+        # Clamped before the root, whose slope at 0 is infinite.
+        norm = (embedding_BME * embedding_BME).sum(-1, keepdim=True).clamp(min=SQUARE_MIN).sqrt()
         scaled = embedding_BME / norm * self.scale
         logits_BMN = scaled @ tensors["id_weight"].transpose(0, 1) + tensors["id_bias"]
-        highest = logits_BMN.amax(-1, keepdim=True)
+        # Whatever is subtracted, the result and its gradient are the same.
+        highest = logits_BMN.amax(-1, keepdim=True).detach()
         spread = (logits_BMN - highest).exp().sum(-1).log() + highest.squeeze(-1)
-        right = logits_BMN.gather(2, ids.clamp(min=0).unsqueeze(2)).squeeze(2)
-        known = (tensors["mask"] > 0) & (ids >= 0)
+        own = ids.unsqueeze(2) == torch.arange(logits_BMN.shape[2], device=ids.device)
+        right = torch.where(own, logits_BMN, 0.0).sum(-1)
         entropy = torch.where(known, spread - right, 0.0)
         return entropy.unsqueeze(1), known.to(entropy.dtype).unsqueeze(1)
 
@@ -61,5 +66,5 @@ class Identity(HeadLoss):
         return {"": total / count}
 
     def constants(self) -> tuple[float, ...]:
-        """Return the scale and the least norm."""
-        return (self.scale, NORM_MIN)
+        """Return the scale and the square of the least norm."""
+        return (self.scale, SQUARE_MIN)

@@ -4,6 +4,7 @@ __all__ = ["LOGIT_MAX", "LOGIT_MIN", "odds"]
 
 import math
 
+import torch
 from torch import Tensor
 
 # ln(p/(1−p)) at upstream's clamp of the probability, p = 1e-4 and p = 1 − 1e-4: ±9.2102.
@@ -18,4 +19,7 @@ def odds(logit: Tensor) -> Tensor:
     relatively exact in any float type, where 1 − p is neither.
     Source of the clamp: CenterTrack `src/lib/model/utils.py`, _sigmoid.
     """
+    if logit.requires_grad:
+        # The same by selection: clamp has no gradient at NaN, where upstream's sigmoid has NaN.
+        return torch.where(logit < LOGIT_MIN, LOGIT_MIN, torch.where(logit > LOGIT_MAX, LOGIT_MAX, logit)).exp()
     return logit.clamp(LOGIT_MIN, LOGIT_MAX).exp()

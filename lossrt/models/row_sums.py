@@ -75,8 +75,14 @@ def sum_blocks(blocks: Sequence[Float[Tensor, "B _ M"]]) -> list[Float[Tensor, "
     matrix = torch.cat(list(blocks), dim=1).transpose(0, 1).flatten(1)
     sums = matrix.sum(-1)
     counts = [block.shape[1] for block in blocks]
-    if sum(counts) > MOST_ADDITIONS:
-        return _sums_of_many_rows(sums, counts)
+    totals = (_sums_of_many_rows if sum(counts) > MOST_ADDITIONS else _sums_one_by_one)(sums, counts)
+    if not sums.requires_grad:
+        return totals
+    # One matrix makes every sum ask for a gradient; what only counts has none, and costs nothing then.
+    return [total if block.requires_grad else total.detach() for total, block in zip(totals, blocks, strict=True)]
+
+
+def _sums_one_by_one(sums: Float[Tensor, " K"], counts: Sequence[int]) -> list[Float[Tensor, "1"]]:
     rows = torch.split(sums, 1)
     totals, start = [], 0
     for count in counts:

@@ -7,6 +7,7 @@ __all__ = ["WeightedBce"]
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from lossrt.models.head_loss import HeadLoss, gather_rows, index_spec
@@ -29,7 +30,9 @@ class WeightedBce(HeadLoss):
         logit = gather_rows(prediction, tensors["ind"], tensors["ind"].shape[1])
         target = tensors[self.head].transpose(1, 2)
         mask = tensors[f"{self.head}_mask"].transpose(1, 2)
-        entropy = logit.clamp(min=0) - logit * target + (1 + (-logit.abs()).exp()).log()
+        # maximum, not clamp: its slope at 0 is ½, as that of the whole is.
+        highest = torch.maximum(logit, torch.zeros_like(logit))
+        entropy = highest - logit * target + (1 + (-logit.abs()).exp()).log()
         return mask * entropy, mask
 
     def finish(self, sums: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from lossrt.errors import InputError
+from lossrt.models.reference.autograd import losses_and_gradients
 from lossrt.models.reference.center_head import CenterHeadLoss
 from lossrt.models.reference.ctdet import CtdetLoss
 from lossrt.models.reference.gather import transpose_and_gather_feat
@@ -63,9 +64,15 @@ def _generic_loss(recipe: Recipe, tensors: Mapping[str, Tensor]) -> dict[str, Te
     return {"loss": total} | {f"loss_{head}": loss for head, loss in losses.items()}
 
 
+def _generic_loss_grad(recipe: Recipe, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    names = [prediction_name(head, stack) for stack in range(recipe.num_stacks) for head in recipe.active_heads]
+    return losses_and_gradients(lambda given: _generic_loss(recipe, given), tensors, predictions=names)
+
+
 REFERENCES: Mapping[str, Reference] = {
     "gather_feat": _gather_feat,
     **{kind: _single(kind) for kind in CRITERIA},
     "generic_loss": _generic_loss,
+    "generic_loss_grad": _generic_loss_grad,
 }
 """By graph name: the recipe and the inputs, in; PyTorch's result for every output, out."""

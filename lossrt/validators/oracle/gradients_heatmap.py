@@ -22,12 +22,32 @@ LIMIT = float(np.log((1 - CLAMP) / CLAMP))
 
 @dataclass(frozen=True, slots=True)
 class _Slopes:
-    """Derivatives of −log(1−p)·p² and of −log(p)·(1−p)² for the prediction, and their sizes; [B, C, H, W] each."""
+    """Derivatives of −log(1−p)·p² and of −log(p)·(1−p)² for the prediction; [B, C, H, W] each.
+
+    Attributes:
+        missing: The former.
+        missing_size: Σ|parts| of it.
+        found: The latter.
+        found_size: Σ|parts| of it.
+        inside: False where the clamp leaves no gradient.
+        unsure: Where rounding decides on which side of the clamp the logit lies.
+    """
 
     missing: Floats
     missing_size: Floats
     found: Floats
     found_size: Floats
+    inside: NDArray[np.bool_]
+    unsure: NDArray[np.bool_]
+
+    def estimate(self, value: Floats, scale: Floats, *, terms: int) -> Estimate:
+        """Select what the clamp lets through: a gradient behind it is 0, whatever its factors are."""
+        undecided = np.where(self.unsure, undecided_scale(value, 0.0), np.abs(scale))
+        return Estimate(
+            value=np.where(self.inside, value, 0.0),
+            scale=np.where(self.inside | self.unsure, undecided, 0.0),
+            terms=OPERATIONS + terms,
+        )
 
 
 def fast_focal_gradient(
@@ -68,9 +88,7 @@ def fast_focal_gradient(
             place = np.ravel_multi_index(tuple(part[live] for part in at), flat[0].shape)
             sharing = np.unique(place, return_counts=True)[1]
         divisor = count if count != 0 else np.float64(1)
-    return Estimate(
-        value=value / divisor, scale=np.abs(scale / divisor), terms=OPERATIONS + int(sharing.max(initial=0))
-    )
+        return slopes.estimate(value / divisor, scale / divisor, terms=int(sharing.max(initial=0)))
 
 
 def focal_gradient(pred: NDArray[Any], target: NDArray[Any], *, applied: bool) -> Estimate:
@@ -88,7 +106,7 @@ def focal_gradient(pred: NDArray[Any], target: NDArray[Any], *, applied: bool) -
         factor = np.where(t == 1, 0.0, (1 - t) ** 4)
         value = np.where(t == 1, slopes.found, slopes.missing * factor) / count
         scale = np.where(t == 1, slopes.found_size, slopes.missing_size * factor) / count
-    return Estimate(value=value, scale=scale, terms=OPERATIONS)
+        return slopes.estimate(value, scale, terms=0)
 
 
 def _slopes_of(pred: NDArray[Any], *, applied: bool) -> _Slopes:
@@ -100,17 +118,17 @@ def _slopes_of(pred: NDArray[Any], *, applied: bool) -> _Slopes:
             missing_size=p * (p / rest + 2 * np.abs(log_rest) + 2),
             found=rest * (2 * log_p - rest / p),
             found_size=rest * (rest / p + 2 * np.abs(log_p) + 2),
+            inside=np.ones(pred.shape, dtype=np.bool_),
+            unsure=np.zeros(pred.shape, dtype=np.bool_),
         )
     x = pred.astype(np.float64)
-    # NaN is neither below nor above, and stays.
-    inside = ~((x < -LIMIT) | (x > LIMIT))
-    missing, found = p**2 * (p - 2 * rest * log_rest), -(rest**2) * (rest - 2 * p * log_p)
     # A logarithm's argument near 1, and 1 − p near 0, are rounded by one unit of roundoff, whatever their own size.
-    sizes = p**2 * (p + 2 * np.abs(log_rest) + 2 * rest), rest**2 * (rest + 2 * np.abs(log_p) + 2 * p)
-    unsure = np.abs(np.abs(x) - LIMIT) <= ROUNDED * LIMIT
     return _Slopes(
-        missing=missing * inside,
-        missing_size=np.where(unsure, undecided_scale(missing, 0.0), sizes[0] * inside),
-        found=found * inside,
-        found_size=np.where(unsure, undecided_scale(found, 0.0), sizes[1] * inside),
+        missing=p**2 * (p - 2 * rest * log_rest),
+        missing_size=p**2 * (p + 2 * np.abs(log_rest) + 2 * rest),
+        found=-(rest**2) * (rest - 2 * p * log_p),
+        found_size=rest**2 * (rest + 2 * np.abs(log_p) + 2 * p),
+        # NaN is neither below nor above, and stays.
+        inside=~((x < -LIMIT) | (x > LIMIT)),
+        unsure=np.abs(np.abs(x) - LIMIT) <= ROUNDED * LIMIT,
     )
