@@ -9,6 +9,7 @@ __all__ = [
     "Finetune",
     "Head",
     "Recipe",
+    "StepKind",
     "StepOptimizer",
     "StepScope",
     "load_recipe",
@@ -16,9 +17,11 @@ __all__ = [
     "prediction_name",
     "preset_names",
     "preset_text",
+    "with_steps",
 ]
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -123,7 +126,7 @@ class Finetune(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: tuple[StepKind, ...] = ("full.sgd",)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, gt=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0, lt=1)
     betas: tuple[Annotated[float, Field(gt=0, lt=1)], Annotated[float, Field(gt=0, lt=1)]] = (0.9, 0.999)
     eps: float = Field(default=1e-8, ge=1e-12, le=1e-2)
@@ -292,6 +295,23 @@ def load_recipe(name_or_path: str, **changes: Any) -> Recipe:
     return parse_recipe(text, where=name_or_path, **changes)
 
 
+def with_steps(recipe: Recipe, steps: Sequence[str]) -> Recipe:
+    """Return a recipe that exports these training steps, its table `[finetune]` otherwise as it is.
+
+    Args:
+        recipe: The recipe, with a table or without.
+        steps: Such as `full.sgd`; none: no step.
+
+    Raises:
+        InputError: A step is unknown.
+    """
+    for step in steps:
+        if step not in STEPS:
+            raise InputError(f"head step '{step}': unknown; {nearest(step, STEPS)}")
+    table = (recipe.finetune or Finetune()).model_copy(update={"steps": tuple(dict.fromkeys(steps))})
+    return recipe.model_copy(update={"finetune": table})
+
+
 def parse_recipe(text: str, *, where: str, **changes: Any) -> Recipe:
     """Parse and check the TOML text of a recipe.
 
@@ -319,7 +339,8 @@ def _explain(error: ValidationError) -> str:
     for mistake in error.errors():
         key = ".".join(str(part) for part in mistake["loc"])
         if mistake["type"] == "extra_forbidden":
-            messages.append(f"unknown key '{key}'; {nearest(key, Recipe.model_fields)}")
+            known = Finetune if mistake["loc"][0] == "finetune" else Recipe
+            messages.append(f"unknown key '{key}'; {nearest(str(mistake['loc'][-1]), known.model_fields)}")
         elif mistake["type"] == "missing":
             messages.append(f"key '{key}': expected, but missing")
         elif not key:

@@ -38,6 +38,12 @@ def export(
     gather: Annotated[str, typer.Option("--gather", help="function, inline or flat.")] = "function",
     dynamic: Annotated[str, typer.Option("--dynamic", help="Open dimensions: batch, objects, map.")] = "batch",
     static: Annotated[bool, typer.Option("--static", help="No open dimension.")] = False,
+    head_step: Annotated[
+        str | None,
+        typer.Option(
+            "--head-step", help="Training steps to write, such as full.sgd,last.adamw; the recipe's without it."
+        ),
+    ] = None,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Batch size; the recipe's without it.")] = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -63,10 +69,12 @@ def export(
             )
         else:
             from lossrt.export.bundle_from_recipe import bundle_from_recipe
-            from lossrt.recipe import load_recipe
+            from lossrt.recipe import load_recipe, with_steps
             from lossrt.validators.oracle.table import ORACLES
 
             loaded = load_recipe(graph or recipe, **({} if batch is None else {"batch": batch}))
+            if head_step is not None:
+                loaded = with_steps(loaded, names(head_step))
             bundle = bundle_from_recipe(
                 loaded,
                 out or Path("build") / loaded.name,

@@ -13,6 +13,11 @@ from lossrt.runtime.profiles import ProfileRange
 
 # The loss that users deploy is compiled for one size as well: fixed dimensions cost fewer bytes, and no shape call.
 FIXED = "generic_loss"
+STEP = "head_step_"
+# Frames that `lossrt finetune` takes a step with, if not told otherwise.
+STEP_BATCH = 4
+# Map sides and widths that a step's engine is compiled down to.
+SMALLEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +74,14 @@ def engine_plans(bundle: Bundle) -> Iterator[EnginePlan]:
 
 
 def graph_ranges(bundle: Bundle, graph: str) -> dict[str, ProfileRange]:
-    """Return sizes for a graph's open dimensions: one to its own for batch and slots, half to twice its own for the map."""
+    """Return sizes for a graph's open dimensions.
+
+    One to its own for batch and slots, half to twice its own for the map. A training step, which has every size open,
+    takes up to its own: memory grows with the largest one.
+    """
     sizes = bundle.entry(graph).spec.sizes
+    if graph.startswith(STEP):
+        return {dim: _step_range(dim, size) for dim, size in sizes.items() if _is_open(dim)}
     ranges = {}
     for dim in bundle.manifest.dynamic:
         size = sizes[dim]
@@ -78,3 +89,14 @@ def graph_ranges(bundle: Bundle, graph: str) -> dict[str, ProfileRange]:
             ProfileRange(max(1, size // 2), size, 2 * size) if dim in ("H", "W") else ProfileRange(1, size, size)
         )
     return ranges
+
+
+def _is_open(dim: str) -> bool:
+    return dim in ("B", "H", "W", "F") or dim.startswith("K_")
+
+
+def _step_range(dim: str, size: int) -> ProfileRange:
+    if dim == "B":
+        most = min(size, STEP_BATCH)
+        return ProfileRange(1, most, most)
+    return ProfileRange(min(size, SMALLEST), size, size)

@@ -5,6 +5,7 @@ __all__ = [
     "SCOPES",
     "STATE",
     "is_dense",
+    "open_dims",
     "parameter_dims",
     "spec",
     "step_heads",
@@ -95,6 +96,11 @@ def spec(recipe: Recipe, scope: StepScope, optimizer: StepOptimizer) -> GraphSpe
     widths = {"F": FEATURES} if scope == "full" else {}
     widths |= {f"K_{head}": HIDDEN for head in step_heads(trained)}
     return GraphSpec(step_name(scope, optimizer), tuple(inputs), tuple(outputs), recipe.sizes | widths)
+
+
+def open_dims(spec: GraphSpec) -> frozenset[str]:
+    """Return the dimensions of a step that take any size: all but the slots and the joints."""
+    return frozenset(dim for dim in spec.sizes if dim in ("B", "H", "W", "F") or dim.startswith("K_"))
 
 
 def _features(recipe: Recipe, scope: StepScope) -> list[TensorSpec]:

@@ -3,13 +3,15 @@
 __all__ = ["ORACLES", "Oracle"]
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from lossrt.errors import InputError
-from lossrt.recipe import LossKind, Recipe, prediction_name
+from lossrt.recipe import STEPS, LossKind, Recipe, StepKind, StepOptimizer, prediction_name
 from lossrt.spec import Estimate
 from lossrt.validators.oracle.gather import gather_feat
 from lossrt.validators.oracle.generic import generic_loss
 from lossrt.validators.oracle.gradients import generic_loss_grad
+from lossrt.validators.oracle.head_step import head_step
 from lossrt.validators.oracle.heads import HEAD_LOSSES, Arrays, channel_losses, head_loss
 
 Oracle = Callable[[Recipe, Arrays], dict[str, Estimate]]
@@ -46,11 +48,17 @@ def _subject(recipe: Recipe, kind: LossKind) -> str:
     return "reg" if kind == "reg_weighted_l1" and "reg" in heads else heads[0]
 
 
+def _step(step: StepKind) -> Oracle:
+    optimizer: StepOptimizer = "adamw" if step.endswith(".adamw") else "sgd"
+    return partial(head_step, optimizer=optimizer)
+
+
 ORACLES: Mapping[str, Oracle] = {
     "gather_feat": _gather_feat,
     **{kind: _single(kind) for kind in HEAD_LOSSES},
     "generic_loss": generic_loss,
     "generic_loss_grad": generic_loss_grad,
+    **{f"head_step_{step.replace('.', '_')}": _step(step) for step in STEPS},
 }
 """By graph name: the recipe and the inputs as deployed, in; an estimate of every output, out.
 
