@@ -36,11 +36,13 @@ class Plan:
     """What follows from the shapes and types of one call's arrays.
 
     Attributes:
+        inputs: Name, shape and type of each input.
         ranges: Integer inputs that have a range.
         outputs: Shape and type by output.
         sizes: Size of every named dimension.
     """
 
+    inputs: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]
     ranges: tuple[Range, ...]
     outputs: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
     sizes: dict[str, int]
@@ -84,6 +86,7 @@ class Plans:
         self._ports, self._check = tuple(ports), check
         self._names = tuple(port.name for port in ports)
         self._plans: dict[object, Plan] = {}
+        self._last: Plan | None = None  # any thread's; one that does not fit costs time, no more
 
     def checked(self, arrays: Mapping[str, Any]) -> Checked:
         """Take over the arrays and check them.
@@ -91,6 +94,16 @@ class Plans:
         Raises:
             InputError: One is missing, has another shape or type, or holds a value outside its range.
         """
+        plan = self._last
+        values = None if plan is None else _as_planned(arrays, plan)
+        if plan is None or values is None:
+            values, plan = self._looked_at(arrays)
+            self._last = plan
+        if self._check != "none":
+            self._check_ranges(plan, values)
+        return Checked(values, plan)
+
+    def _looked_at(self, arrays: Mapping[str, Any]) -> tuple[list[Value], Plan]:
         values: list[Any] = []
         for name in self._names:
             value: Any = arrays.get(name)
@@ -101,12 +114,7 @@ class Plans:
                 value = value.copy(order="C")
             values.append(value)
         key = tuple([(value.shape, value.dtype) for value in values])
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._new_plan(key, values)
-        if self._check != "none":
-            self._check_ranges(plan, values)
-        return Checked(values, plan)
+        return values, self._plans.get(key) or self._new_plan(key, values)
 
     def _taken(self, arrays: Mapping[str, Any], name: str) -> Value:
         if name not in arrays:
@@ -153,11 +161,28 @@ class Plans:
             for position, (tensor, value) in enumerate(zip(self._spec.inputs, values, strict=True))
         ]
         outputs = {name: (resolved_shape(dims, sizes), dtype) for name, dims, dtype in self._outputs}
-        plan = Plan(tuple(bound for bound in ranges if bound), outputs, sizes)
+        inputs = tuple((name, value.shape, value.dtype) for name, value in zip(self._names, values, strict=True))
+        plan = Plan(inputs, tuple(bound for bound in ranges if bound), outputs, sizes)
         if len(self._plans) >= MOST_PLANS:
             self._plans.clear()
         self._plans[key] = plan
         return plan
+
+
+def _as_planned(arrays: Mapping[str, Any], plan: Plan) -> list[Value] | None:
+    """Return the inputs if all are numpy arrays that the plan was made for; None where that takes a second look."""
+    values: list[Value] = []
+    for name, shape, dtype in plan.inputs:
+        value = arrays.get(name)
+        if (
+            type(value) is not np.ndarray
+            or value.shape != shape
+            or value.dtype is not dtype
+            or not value.flags.c_contiguous
+        ):
+            return None
+        values.append(value)
+    return values
 
 
 def _fits(port: Port, value: Value) -> bool:

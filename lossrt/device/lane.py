@@ -19,13 +19,11 @@ class Lane:
 
     Args:
         binding: The binding; this lane's own.
-        inputs: Names of the inputs, in the order of `Checked.values`.
         outputs: Names of the outputs.
     """
 
-    def __init__(self, binding: Binding, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-        self._binding, self._inputs, self._outputs = binding, tuple(inputs), tuple(outputs)
-        self._fed: list[Value | None] = [None] * len(inputs)
+    def __init__(self, binding: Binding, outputs: Sequence[str]) -> None:
+        self._binding, self._outputs = binding, tuple(outputs)
         self._targets: dict[str, Any] = dict.fromkeys(outputs)
         self._plan: Plan | None = None
         self._own: dict[str, NDArray[Any]] = {}
@@ -41,15 +39,9 @@ class Lane:
             InputError: An array in `out` does not fit.
             BackendError: The graph fails.
         """
-        binding, fed = self._binding, self._fed
-        same = binding.sees_changes
-        for position, value in enumerate(checked.values):
-            # The very array that is bound already: what it holds now is read where it lies.
-            if not (same and value is fed[position]):
-                binding.feed(self._inputs[position], value)
-                fed[position] = value
+        self._binding.feed(checked.values)
         self._aim(checked.plan, out or {})
-        binding.run()
+        self._binding.run()
         own = self._own
         given = out or {}
         return {name: given[name] if name in given else own[name].copy() for name in self._outputs}

@@ -120,7 +120,7 @@ class LossSession:
             try:
                 lane = self._lanes.pop()
             except IndexError:
-                lane = Lane(self._session.binding(), self.input_names, self.output_names)
+                lane = Lane(self._session.binding(), self.output_names)
             # A lane that failed is dropped: what is bound to it is not known any more.
             result = lane.run(self._plans.checked(arrays), out)
             self._lanes.append(lane)

@@ -2,6 +2,7 @@
 
 __all__ = ["BindableSession", "Binding"]
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -12,16 +13,10 @@ from lossrt.runtime.session import Port
 
 
 class Binding(Protocol):
-    """One set of inputs and outputs. Two threads need one each; it holds what is bound to it.
+    """One set of inputs and outputs. Two threads need one each; it holds what is bound to it."""
 
-    Attributes:
-        sees_changes: True where a run reads a host array as it is then; False where it was copied when it was bound.
-    """
-
-    sees_changes: bool
-
-    def feed(self, name: str, value: Value) -> None:
-        """Bind an input to a contiguous array of the type and a shape that the graph takes.
+    def feed(self, values: Sequence[Value]) -> None:
+        """Bind the inputs, in the session's order, to contiguous arrays of the types and shapes that the graph takes.
 
         Raises:
             InputError: A shape outside the engine's profile, or an array of the GPU where the graph runs on the host.

@@ -30,25 +30,37 @@ class OrtBinding:
     def __init__(self, ort: Any, session: Any, ports: Sequence[Port], *, device: str, graph: str) -> None:
         self._ort, self._session, self._device, self._graph = ort, session, device, graph
         self._binding = session.io_binding()
-        self._bfloat16 = {port.name for port in ports if port.dtype == BFLOAT16}
-        self._held: dict[str, Value] = {}
-        # A CUDA session copies a host array when it is bound.
-        self.sees_changes = device == "cpu"
+        self._names = [port.name for port in ports]
+        # What bind_cpu_input takes, and a run reads where it lies.
+        self._plain = device == "cpu" and all(port.dtype != BFLOAT16 for port in ports)
+        self._fed: list[Value | None] = [None] * len(ports)
+        self._targets: dict[str, Value] = {}
 
-    def feed(self, name: str, value: Value) -> None:
-        """Bind an input.
+    def feed(self, values: Sequence[Value]) -> None:
+        """Bind the inputs; an array that is bound already is read where it lies, with what it holds then.
 
         Raises:
-            InputError: The array lies on the GPU, and the session runs on the host.
+            InputError: An array lies on the GPU, and the session runs on the host.
         """
-        self._held[name] = value
+        fed, bind, plain = self._fed, self._binding.bind_cpu_input, self._plain
+        for position, value in enumerate(values):
+            if value is fed[position] and plain:
+                continue
+            fed[position] = value
+            if plain and not isinstance(value, DeviceArray):
+                bind(self._names[position], value)
+            else:
+                self._feed(self._names[position], value)
+
+    def _feed(self, name: str, value: Value) -> None:
+        """Bind an array of any kind. A CUDA session copies one of the host when it is bound, so it is bound each time."""
         if isinstance(value, DeviceArray):
             self._check_device(name)
             wait_for(value)
             self._binding.bind_input(
                 name, "cuda", value.device, _element_type(value.dtype), list(value.shape), value.address
             )
-        elif name in self._bfloat16:
+        elif value.dtype == BFLOAT16:
             raw = value.view(np.uint16)
             self._binding.bind_ortvalue_input(
                 name, self._ort.OrtValue.ortvalue_from_numpy_with_onnx_type(raw, onnx.TensorProto.BFLOAT16)
@@ -62,7 +74,7 @@ class OrtBinding:
         Raises:
             InputError: The array lies on the GPU, and the session runs on the host.
         """
-        self._held[name] = target
+        self._targets[name] = target
         if isinstance(target, DeviceArray):
             self._check_device(name)
             wait_for(target)

@@ -36,8 +36,6 @@ class TensorRTBinding:
         engine: What messages call the engine.
     """
 
-    sees_changes = False
-
     def __init__(
         self, context: Any, memory: Memory, ports: Sequence[Port], *, execute: Callable[[], None], engine: str
     ) -> None:
@@ -47,13 +45,17 @@ class TensorRTBinding:
         self._addresses: dict[str, int] = {}
         self._held: dict[str, Value] = {}
 
-    def feed(self, name: str, value: Value) -> None:
-        """Bind an input; an array of the host is copied to the GPU.
+    def feed(self, values: Sequence[Value]) -> None:
+        """Bind the inputs; an array of the host is copied to the GPU, each time.
 
         Raises:
             InputError: Its shape lies outside the engine's profile, or an array of the GPU has another type.
             BackendError: The GPU fails.
         """
+        for name, value in zip(self._ports, values, strict=True):
+            self._feed(name, value)
+
+    def _feed(self, name: str, value: Value) -> None:
         port = self._ports[name]
         if isinstance(value, DeviceArray):
             if value.dtype != port.dtype:

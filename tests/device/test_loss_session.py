@@ -75,7 +75,7 @@ def test_bfloat16_of_pytorch_reaches_the_graph(tmp_path):
     plans = call_plan.Plans(spec, graph.ports, graph.output_types, check="host")
     assert plans.checked({"x": x}).values[0].ctypes.data == x.data_ptr()
     binding, y = graph.binding(), np.zeros((1, 3), ml_dtypes.bfloat16)
-    binding.feed("x", plans.checked({"x": x}).values[0])
+    binding.feed(plans.checked({"x": x}).values)
     binding.result("y", y)
     binding.run()
     assert y.tolist() == [[1.5, 0, 3]]
@@ -227,9 +227,7 @@ class Slow:
         self.bindings += 1
         return self
 
-    sees_changes = False
-
-    def feed(self, name, value):
+    def feed(self, values):
         self.running += 1
         self.most = max(self.most, self.running)
         time.sleep(0.001)

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
-from lossrt.bundle import open_bundle
 from lossrt.device.evaluate.plan import planned_frames
 from lossrt.device.evaluate.sources import GeneratedHeads
 from lossrt.recipe import Recipe
 from lossrt.targets.annotations import FrameSequence
 from lossrt.targets.scenes import generated_scene
+from tests.prove.exported import given_or_exported
 
 LEAST_FRAMES_PER_S = 100
 MOST_GROWTH_MB = 20
@@ -75,15 +75,15 @@ def memory_mb(process: int) -> float:
 
 def watched(words: Sequence[str], out: Path, *, frames: int) -> tuple[list[float], float]:
     """Run to the end; return memory at each tenth of the frames, MB, and frames a second of the evaluation."""
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     seen: list[float] = []
-    while process.poll() is None:
-        if lines(out) > (len(seen) + 1) * frames / 10 and len(seen) < 9:
-            seen.append(memory_mb(process.pid))
-        time.sleep(0.01)
-    assert process.returncode == 0
-    assert process.stdout is not None
-    return seen, json.loads(process.stdout.read())["frames_per_s"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        while process.poll() is None:
+            if lines(out) > (len(seen) + 1) * frames / 10 and len(seen) < 9:
+                seen.append(memory_mb(process.pid))
+            time.sleep(0.01)
+        assert process.returncode == 0
+        assert process.stdout is not None
+        return seen, json.loads(process.stdout.read())["frames_per_s"]
 
 
 def killed(words: Sequence[str], out: Path, *, kills: int, frames: int, chance: random.Random) -> int:
@@ -104,19 +104,24 @@ def killed(words: Sequence[str], out: Path, *, kills: int, frames: int, chance: 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle", type=Path, help="a bundle, such as `make export` writes it")
+    parser.add_argument("bundle", type=Path, nargs="?", help="mot17, exported for it, without it")
     parser.add_argument("--frames", type=int, default=2000)
     chosen = parser.parse_args()
-    recipe = open_bundle(chosen.bundle).manifest.recipe
-    assert recipe is not None
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        bundle = given_or_exported(chosen.bundle, folder)
+        recipe = bundle.manifest.recipe
+        assert recipe is not None
         words = write_recording(recipe, folder, frames=chosen.frames)
         whole, parts = folder / "whole.jsonl", folder / "parts.jsonl"
-        memory, rate = watched(command(chosen.bundle, words, whole), whole, frames=chosen.frames)
-        print(f"{chosen.frames} frames at {recipe.map_size}: {rate:.0f} frames/s with reading and encoding (at least {LEAST_FRAMES_PER_S})")
+        memory, rate = watched(command(bundle.root, words, whole), whole, frames=chosen.frames)
+        print(
+            f"{chosen.frames} frames at {recipe.map_size}: {rate:.0f} frames/s with reading and encoding (at least {LEAST_FRAMES_PER_S})"
+        )
         print("memory at each tenth, MB: " + " ".join(f"{value:.0f}" for value in memory))
-        kills = killed(command(chosen.bundle, words, parts), parts, kills=KILLS, frames=chosen.frames, chance=random.Random(0))
+        kills = killed(
+            command(bundle.root, words, parts), parts, kills=KILLS, frames=chosen.frames, chance=random.Random(0)
+        )
         same = whole.read_bytes() == parts.read_bytes()
         print(f"killed {kills} times at random and resumed: output {'equal to the byte' if same else 'DIFFERS'}")
     steady = max(memory) - min(memory) <= MOST_GROWTH_MB

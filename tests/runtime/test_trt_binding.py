@@ -35,8 +35,7 @@ def test_arrays_of_the_host_are_copied_there_and_back(session):
     binding, y = session.binding(), np.zeros(2, np.float32)
     binding.result("y", y)
     for size, ind in ((3, [2, 0]), (8, [7, 1]), (2, [1, 1])):
-        binding.feed("x", np.arange(size, dtype=np.float32) * 10)
-        binding.feed("ind", np.array(ind, np.int64))
+        binding.feed([np.arange(size, dtype=np.float32) * 10, np.array(ind, np.int64)])
         binding.run()
         assert y.tolist() == [10 * i for i in ind]
 
@@ -48,8 +47,7 @@ def test_arrays_of_the_gpu_are_used_where_they_lie(session, memory, monkeypatch)
     monkeypatch.setattr(memory, "download", None)
     monkeypatch.setattr(memory, "allocate", None)
     binding = session.binding()
-    for name, array in (("x", x), ("ind", ind)):
-        binding.feed(name, array)
+    binding.feed([x, ind])
     binding.result("y", y)
     binding.run()
     assert np.frombuffer(memory.blocks[y.address], np.float32).tolist() == [7, 6]
@@ -57,9 +55,7 @@ def test_arrays_of_the_gpu_are_used_where_they_lie(session, memory, monkeypatch)
 
 def test_a_run_of_the_session_in_between_does_no_harm(session, memory):
     binding, y = session.binding(), np.zeros(2, np.float32)
-    arrays = {"x": np.array([1, 2], np.float32), "ind": np.array([1, 0], np.int32)}
-    for name, array in arrays.items():
-        binding.feed(name, array)
+    binding.feed([np.array([1, 2], np.float32), np.array([1, 0], np.int32)])
     binding.result("y", y)
     assert session.run({"x": np.array([8, 9], np.float32), "ind": np.array([0, 1], np.int32)})["y"].tolist() == [8, 9]
     binding.run()
@@ -69,17 +65,17 @@ def test_a_run_of_the_session_in_between_does_no_harm(session, memory):
 
 def test_another_type_on_the_gpu_is_refused(session, memory):
     with pytest.raises(InputError, match=r"engine 'e': tensor 'ind': expected int32, got int64 on the GPU"):
-        session.binding().feed("ind", on_gpu(memory, np.array([1, 0], np.int64)))
+        session.binding().feed([np.zeros(2, np.float32), on_gpu(memory, np.array([1, 0], np.int64))])
 
 
 def test_a_shape_outside_the_profile_is_the_users(session):
     with pytest.raises(InputError, match=r"tensor 'x': shape \[9\] is outside the engine's profile"):
-        session.binding().feed("x", np.zeros(9, np.float32))
+        session.binding().feed([np.zeros(9, np.float32), np.zeros(2, np.int32)])
 
 
 def test_a_refused_address_is_an_error(session, monkeypatch):
     binding = session.binding()
-    binding.feed("x", np.zeros(2, np.float32))
+    binding.feed([np.zeros(2, np.float32), np.zeros(2, np.int32)])
     monkeypatch.setattr(session._context, "set_tensor_address", lambda name, address: False)
     with pytest.raises(BackendError, match=r"tensor 'x': its address was refused"):
         binding.run()
