@@ -31,6 +31,7 @@ class Frame:
         poses: Joints; None where no object has any.
         spatial: What a camera sees in depth; None where nothing is annotated.
         ground: Boxes on the ground; None where none is annotated.
+        file_name: Name of the image as the annotations give it, relative to some folder; empty where they give none.
 
     Raises:
         InputError: The arrays disagree in length, a box is not finite or ends before it starts, or a detail is unsound.
@@ -48,6 +49,7 @@ class Frame:
     poses: Poses | None = None
     spatial: Spatial | None = None
     ground: Ground | None = None
+    file_name: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.class_ids)

@@ -144,6 +144,7 @@ def _frame(
         poses=read_poses(objects),
         spatial=read_spatial(objects),
         ground=read_ground(objects),
+        file_name=str(image.values.get("file_name", "")),
     )
 
 
