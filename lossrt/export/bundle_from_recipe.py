@@ -13,8 +13,9 @@ from lossrt.bundle import Bundle, GraphEntry, Manifest, write_bundle
 from lossrt.export.cases import CASES, Arrays, CaseSource, case_arrays
 from lossrt.export.golden import Judges, checked_precisions
 from lossrt.export.graph_files import GraphFiles, Progress, tool_versions, write_graph
+from lossrt.export.head_step_cases import PERTURBED, step_cases
 from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_graph, onnx_from_module
-from lossrt.models import GRAPHS, Graph, generic, graph_names
+from lossrt.models import GRAPHS, Graph, generic, graph_names, step_graphs
 from lossrt.models.upstream import UpstreamLoss
 from lossrt.recipe import Recipe
 from lossrt.spec import Estimate, GraphSpec
@@ -72,7 +73,8 @@ def _fill(folder: Path, job: _Job) -> Manifest:
         (folder / name).mkdir()
     names = graph_names(job.recipe)
     concerned = [case for case in CASES if any(CASES[case].concerns(name, job.recipe) for name in names)]
-    steps = len(concerned) + len(names) + 1
+    trained = step_graphs(job.recipe)
+    steps = len(concerned) + len(names) + len(trained) + 1
     cases = {}
     for done, case in enumerate(concerned):
         job.progress(f"case {case}", done, steps)
@@ -82,6 +84,9 @@ def _fill(folder: Path, job: _Job) -> Manifest:
     for done, name in enumerate(names, start=len(concerned)):
         job.progress(f"graph {name}", done, steps)
         entries[name] = _write_graph(folder, name, GRAPHS[name], cases, job)
+    for done, name in enumerate(trained, start=len(concerned) + len(names)):
+        job.progress(f"graph {name}", done, steps)
+        entries[name] = _write_step(folder, name, job)
     job.progress("baseline upstream", steps - 1, steps)
     baseline = onnx_from_module(UpstreamLoss(job.recipe), generic.spec(job.recipe), options=job.options)
     onnx.save(baseline, folder / "baselines" / "upstream.fp32.onnx")
@@ -119,6 +124,20 @@ def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arra
         judges=Judges(partial(graph.reference, job.recipe), partial(job.oracles[name], job.recipe)),
     )
     return write_graph(folder, files, precisions=job.precisions)
+
+
+def _write_step(folder: Path, name: str, job: _Job) -> GraphEntry:
+    """Write a training step: in fp32 alone, since half-width weights do not learn."""
+    graph = GRAPHS[name]
+    files = GraphFiles(
+        spec=graph.spec(job.recipe),
+        model=onnx_from_graph(graph, job.recipe, options=job.options),
+        constants=graph.constants(job.recipe),
+        cases=step_cases(job.recipe, *step_graphs(job.recipe)[name], seed=job.source.seed),
+        perturbed=PERTURBED,
+        judges=Judges(partial(graph.reference, job.recipe), partial(job.oracles[name], job.recipe)),
+    )
+    return write_graph(folder, files, precisions=("fp32",))
 
 
 def _inputs(graph: Graph, spec: GraphSpec, arrays: Arrays, job: _Job, *, images: int) -> Arrays:

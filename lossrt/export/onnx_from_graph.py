@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lossrt.errors import InputError, nearest
 from lossrt.export.gather_function import gather_function, gather_op
+from lossrt.export.onnx_from_gradient import traced_gradients
 from lossrt.models import Graph
 from lossrt.passes.inline import inline_functions
 from lossrt.passes.opset import convert_opset
@@ -86,18 +87,26 @@ def onnx_from_graph(graph: Graph, recipe: Recipe, *, options: ExportOptions) -> 
     Returns:
         A model with wire names, inferred shapes, and no trace of where it was made.
     """
-    return onnx_from_module(graph.module(recipe, options.open_dims), graph.spec(recipe), options=options)
+    spec = graph.spec(recipe)
+    dims = graph.dims(spec, options.open_dims)
+    module = graph.module(recipe, dims)
+    if graph.derived:
+        module = traced_gradients(module, spec, open_dims=dims)
+    return onnx_from_module(module, spec, options=options, open_dims=dims)
 
 
-def onnx_from_module(module: nn.Module, spec: GraphSpec, *, options: ExportOptions) -> onnx.ModelProto:
+def onnx_from_module(
+    module: nn.Module, spec: GraphSpec, *, options: ExportOptions, open_dims: frozenset[str] | None = None
+) -> onnx.ModelProto:
     """Export a module that takes and returns named tensors.
 
     Args:
         module: `forward(tensors: dict[str, Tensor]) -> dict[str, Tensor]`, in the order of the spec.
         spec: Names, types and dimensions of its inputs and outputs.
         options: Target, gather form and open dimensions.
+        open_dims: The open dimensions, where they are others than the options'.
     """
-    program = _export(module.eval(), spec, options)
+    program = _export(module.eval(), spec, options.open_dims if open_dims is None else open_dims)
     _name_values(program, spec)
     model: onnx.ModelProto = program.model_proto
     _tidy(model, spec)
@@ -121,8 +130,8 @@ def example_tensors(spec: GraphSpec) -> dict[str, Tensor]:
     }
 
 
-def _export(module: nn.Module, spec: GraphSpec, options: ExportOptions) -> Any:
-    dims = {name: torch.export.Dim(name, min=1) for name in sorted(options.open_dims & set(spec.sizes))}
+def _export(module: nn.Module, spec: GraphSpec, open_dims: frozenset[str]) -> Any:
+    dims = {name: torch.export.Dim(name, min=1) for name in sorted(open_dims & set(spec.sizes))}
     shapes = {t.name: {i: dims[d] for i, d in enumerate(t.dims) if d in dims} for t in spec.inputs}
     with warnings.catch_warnings(), quiet("torch.onnx"), gather_op() as operator:
         # The exporter warns of its own deprecations; none concerns the graph, and the gates check what came out.
