@@ -33,7 +33,7 @@ def validate(
     graph: GraphOption = None,
     precision: PrecisionOption = None,
     model: Annotated[Path | None, typer.Option("--model", help="Judge this file in the place of --graph.")] = None,
-    backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, tensorrt or rtx.")] = "ort",
+    backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, ort-tensorrt, tensorrt or rtx.")] = "ort",
     plugin: PluginOption = None,
     ort_ops: OrtOpsOption = None,
     trust: TrustOption = None,
@@ -118,11 +118,14 @@ def _opener(bundle: "Bundle", backend: str, libraries: _Libraries) -> "Callable[
         return lambda path: OrtSession(path, operators=libraries.operators)
     if backend == "ort-cuda":
         return lambda path: OrtSession(path, device="cuda", operators=libraries.operators)
+    if backend == "ort-tensorrt":
+        return lambda path: OrtSession(path, device="tensorrt", operators=libraries.operators)
     if backend in ("tensorrt", "rtx"):
         from lossrt.device.build import open_graph
 
         return lambda path: open_graph(bundle, path, backend=backend, plugins=libraries.plugins, trust=libraries.trust)
-    raise InputError(f"backend '{backend}': unknown; {nearest(backend, ('ort', 'ort-cuda', 'tensorrt', 'rtx'))}")
+    known = ("ort", "ort-cuda", "ort-tensorrt", "tensorrt", "rtx")
+    raise InputError(f"backend '{backend}': unknown; {nearest(backend, known)}")
 
 
 def _report(bundle: "Bundle", results: Any, naive: Any, policy: Any, *, ran: str) -> "Report":

@@ -1,9 +1,10 @@
-"""ONNX Runtime: the backend that runs everywhere, on the CPU or on a CUDA GPU."""
+"""ONNX Runtime: the backend that runs everywhere, on the CPU, or on a GPU by its own kernels or through TensorRT."""
 
 __all__ = ["CUDA_PACKAGE", "OrtSession", "load_error"]
 
 import ctypes
 import importlib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from lossrt.runtime.session import Port, pick_feeds
 
 CPU_PACKAGE = "onnxruntime"
 CUDA_PACKAGE = "onnxruntime-gpu"
+_PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 _FRAME = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (?:Fatal error: )?")
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -43,7 +45,8 @@ class OrtSession:
 
     Args:
         model: Path of the file, or its bytes.
-        device: `cpu`, or `cuda` where onnxruntime-gpu and a GPU are there.
+        device: `cpu`, or `cuda` where onnxruntime-gpu and a GPU are there; `tensorrt` where its TensorRT provider is,
+            which leaves to CUDA what TensorRT does not take.
         threads: Threads inside an operator; None leaves it to ONNX Runtime.
         outputs_all: Mark the result of every node of the main graph as an output, after the graph's own.
         operators: A library of operators of the user's own, trusted already (`lossrt.runtime.libraries`).
@@ -51,32 +54,32 @@ class OrtSession:
     Raises:
         InputError: The model is missing, corrupt, or has an operator or type that ONNX Runtime lacks; or the library is
             not one of ONNX Runtime operators.
-        BackendError: ONNX Runtime, or its CUDA half, is not installed or cannot start.
+        BackendError: ONNX Runtime, or its CUDA or TensorRT half, is not installed or cannot start.
     """
 
-    backend = "ort"
     concurrent = True
 
     def __init__(
         self,
         model: Path | str | bytes,
         *,
-        device: Literal["cpu", "cuda"] = "cpu",
+        device: Literal["cpu", "cuda", "tensorrt"] = "cpu",
         threads: int | None = None,
         outputs_all: bool = False,
         operators: Path | None = None,
     ) -> None:
         self._ort = _import_onnxruntime()
         self._graph = "ONNX model" if isinstance(model, bytes) else f"ONNX model '{model}'"
-        self.device: str = device
+        self.backend = "ort-tensorrt" if device == "tensorrt" else "ort"
+        self.device = "cpu" if device == "cpu" else "cuda"
         source = _with_all_outputs(model, self._graph) if outputs_all else model
         options = _options(self._ort, threads, operators)
         self._session = self._open(source, _providers(self._ort, device), options)
         # ONNX Runtime falls back to the CPU with no more than a warning.
-        if device == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
+        if device != "cpu" and _PROVIDERS[device] not in self._session.get_providers():
             raise BackendError(
-                f"{self._graph}: ONNX Runtime could not start CUDA; check the driver with `nvidia-smi`, and that "
-                f"the CUDA and cuDNN libraries which {CUDA_PACKAGE} names are installed"
+                f"{self._graph}: ONNX Runtime could not start {device}; check the driver with `nvidia-smi`, and that "
+                f"the CUDA, cuDNN and TensorRT libraries which {CUDA_PACKAGE} names are installed"
             )
         self.ports = tuple(_port(entry, self._graph) for entry in self._session.get_inputs())
         self.input_names = tuple(port.name for port in self.ports)
@@ -221,13 +224,24 @@ def _providers(ort: Any, device: str) -> list[Any]:
     if device == "cpu":
         return ["CPUExecutionProvider"]
     available = ort.get_available_providers()
+    if device == "tensorrt" and _PROVIDERS[device] not in available:
+        raise BackendError(
+            f"backend 'ort-tensorrt': this ONNX Runtime has only {', '.join(available)}; {CUDA_PACKAGE} beside TensorRT's "
+            "libraries has that provider on x86_64; on a Jetson, and wherever TensorRT itself is installed, use "
+            "--backend tensorrt"
+        )
     if "CUDAExecutionProvider" not in available:
         raise BackendError(
             f"backend 'ort' on cuda: this ONNX Runtime has only {', '.join(available)}; "
             f"run `pip uninstall {CPU_PACKAGE}` and `pip install {CUDA_PACKAGE}` on a machine with an NVIDIA GPU"
         )
     # TF32 would round float32 products to 10 bits of mantissa.
-    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+    providers: list[Any] = [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+    if device == "cuda":
+        return providers
+    # The TensorRT provider has no option for it: NVIDIA's libraries read this when they start.
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    return ["TensorrtExecutionProvider", *providers]
 
 
 def _with_all_outputs(model: Path | str | bytes, where: str) -> bytes:

@@ -1,4 +1,6 @@
+import os
 import sys
+from types import SimpleNamespace
 
 import ml_dtypes
 import numpy as np
@@ -116,6 +118,50 @@ def test_missing_cuda_says_how_to_install_it():
         pytest.skip("this ONNX Runtime has CUDA")
     with pytest.raises(BackendError, match=r"pip install onnxruntime-gpu"):
         OrtSession(masked_l1().SerializeToString(), device="cuda")
+
+
+def test_a_missing_tensorrt_provider_says_where_it_is():
+    import onnxruntime
+
+    if "TensorrtExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has TensorRT")
+    with pytest.raises(BackendError, match=r"on a Jetson, .*, use --backend tensorrt"):
+        OrtSession(masked_l1().SerializeToString(), device="tensorrt")
+
+
+class _WithProviders:
+    """ONNX Runtime where all providers are built in, and those of `starting` start."""
+
+    SessionOptions = SimpleNamespace
+
+    def __init__(self, starting: tuple[str, ...]) -> None:
+        self.starting, self.asked = starting, []
+
+    def get_available_providers(self) -> list[str]:
+        return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def InferenceSession(self, _source: object, _options: object, *, providers: list) -> SimpleNamespace:
+        self.asked += providers
+        return SimpleNamespace(get_providers=lambda: list(self.starting), get_inputs=list, get_outputs=list)
+
+
+def test_tensorrt_comes_before_cuda_and_without_tf32(monkeypatch):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    stand_in = _WithProviders(("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"))
+    monkeypatch.setitem(sys.modules, "onnxruntime", stand_in)
+    session = OrtSession(b"", device="tensorrt")
+    cuda = ("CUDAExecutionProvider", {"use_tf32": "0"})
+    assert stand_in.asked == ["TensorrtExecutionProvider", cuda, "CPUExecutionProvider"]
+    assert (session.backend, session.device) == ("ort-tensorrt", "cuda")
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_a_provider_that_does_not_start_is_not_replaced_in_silence(monkeypatch, device):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    monkeypatch.setitem(sys.modules, "onnxruntime", _WithProviders(("CPUExecutionProvider",)))
+    with pytest.raises(BackendError, match=f"ONNX Runtime could not start {device}; check the driver"):
+        OrtSession(b"", device=device)
 
 
 def test_warnings_of_onnxruntime_are_not_the_users_business(capfd):
