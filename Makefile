@@ -15,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 ORT := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,device)
 
 .DEFAULT_GOAL := help
-.PHONY: help export build validate bench report demo test test-browser prove prove-family soak cost gpu-check check clean constraints
+.PHONY: help export build validate bench report demo test test-browser test-device prove prove-family soak cost gpu-check check clean constraints
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ test: $(VENV)/installed-dev ## run the tests
 
 test-browser: $(VENV)/installed-browser ## look at the HTML report in chromium; the system has to have it and chromedriver
 	LOSSRT_REQUIRE_BROWSER=1 $(VENV)/bin/python -m pytest tests/browser
+
+test-device: $(VENV)/installed-dev ## try the device half from its wheel, without PyTorch, on Python 3.10, 3.12 and this one (DEVICE_PYTHONS) (4 minutes)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.device_side
 
 prove: $(VENV)/installed-dev ## hold the validator to its word: mutants caught, faults located, nothing correct failed (5 minutes)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.prove

@@ -53,12 +53,18 @@ def _environments(
     folder: Path, wheel: Path, made: Materials, pythons: dict[str, str], pool: ThreadPoolExecutor
 ) -> Iterator[str]:
     """Try each Python and, while the machine computes, what an aarch64 device with it would install."""
+
+    def installed(version: str) -> Environment:
+        return make_environment(
+            pythons[version], wheel, folder / f"venv{version}", name=version, constraints=CONSTRAINTS
+        )
+
+    versions = sorted(pythons, key=lambda version: int(version.partition(".")[2]))
+    # The next one is installed while one is tried.
+    environments = {version: pool.submit(installed, version) for version in versions}
     waiting: dict[str, Future[Resolution]] = {}
-    for version, python in sorted(pythons.items()):
-        place = folder / f"venv{version}"
-        begun = time.monotonic()
-        environment = make_environment(python, wheel, place, name=version, constraints=CONSTRAINTS)
-        print(f"Python {environment.version}: installed in {time.monotonic() - begun:.0f} s", flush=True)
+    for version in versions:
+        environment = environments[version].result()
         waiting[version] = pool.submit(resolve, environment, wheel, extras=EXTRAS, constraints=CONSTRAINTS)
         yield from _tried(environment, folder / f"out{version}", made, label=f"Python {environment.version}")
         if version == JETPACK_6[0]:
