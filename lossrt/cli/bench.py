@@ -129,6 +129,8 @@ def _torch_contenders(
                 left_out[name] = reason
             else:
                 found.append(contender)
+    if not found and not left_out:
+        left_out = dict.fromkeys(ours, "PyTorch has no form of this graph to time")
     return found, left_out
 
 
