@@ -9,7 +9,7 @@ import typer
 
 from lossrt.cli import console
 from lossrt.cli.opened import opened
-from lossrt.cli.options import JsonOption, MapOption, SeedOption, TrustOption, pairs
+from lossrt.cli.options import JsonOption, MapOption, OrtOpsOption, PluginOption, SeedOption, TrustOption, pairs
 
 if TYPE_CHECKING:
     from lossrt.device.finetune.run import FinetuneResult
@@ -60,6 +60,8 @@ def finetune(
     metrics: Annotated[
         Path | None, typer.Option("--metrics", help="JSON Lines of all losses; OUT.metrics.jsonl without it.")
     ] = None,
+    plugin: PluginOption = None,
+    ort_ops: OrtOpsOption = None,
     trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,9 +69,15 @@ def finetune(
     from lossrt.device.finetune.options import FinetuneOptions
     from lossrt.device.finetune.run import GIB, FinetuneFiles
     from lossrt.device.finetune.run import finetune as run
+    from lossrt.device.finetune.sessions import Backend
     from lossrt.device.finetune.setup import FinetuneInputs
+    from lossrt.runtime.libraries import trusted_library
     from lossrt.targets.formats import read_annotations
 
+    vouched = tuple(trust or ())
+    plugins = tuple(trusted_library(path, trust=vouched, option="--plugin") for path in plugin or ())
+    operators = trusted_library(ort_ops, trust=vouched, option="--ort-ops") if ort_ops else None
+    runs_on = Backend(backend, threads, plugins, operators, vouched)
     options = FinetuneOptions(
         scope=scope,
         optimizer=optimizer,
@@ -95,11 +103,10 @@ def finetune(
     with console.progress_bar("finetune") as progress:
         result = run(
             inputs,
-            opened(bundle, trust=trust),
+            opened(bundle, trust=trust, libraries=(*plugins, *filter(None, [operators]))),
             files,
             options=options,
-            backend=backend,
-            threads=threads,
+            backend=runs_on,
             progress=progress,
         )
     _show(result, out, files.beside(checkpoint, "checkpoint"), as_json=as_json)
@@ -108,6 +115,8 @@ def finetune(
 def _show(result: "FinetuneResult", out: Path, checkpoint: Path, *, as_json: bool) -> None:
     history, position = result.state.history, result.state.position
     rows = history.validations
+    if result.resumed is not None:
+        console.note(f"went on after step {result.resumed} of an earlier run")
     if as_json:
         console.show_json(
             {

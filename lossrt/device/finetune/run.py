@@ -19,6 +19,7 @@ from lossrt.device.finetune.loop import Divergence, Trainer
 from lossrt.device.finetune.metrics_file import MetricsFile
 from lossrt.device.finetune.options import FinetuneOptions
 from lossrt.device.finetune.partition import Partition, partition
+from lossrt.device.finetune.sessions import Backend
 from lossrt.device.finetune.setup import FinetuneInputs, Network, Runtime, feature_source, read_inputs, wires
 from lossrt.device.finetune.sources import FeatureSource, FolderSource
 from lossrt.device.finetune.step_graph import StepGraph, open_step, require_graph
@@ -59,10 +60,12 @@ class FinetuneResult:
     Attributes:
         state: Where it ended.
         divergence: Why it was stopped, and nothing written; None where it was not.
+        resumed: Steps that an earlier run had done; None where there was none.
     """
 
     state: State
     divergence: Divergence | None
+    resumed: int | None
 
 
 def finetune(
@@ -71,8 +74,7 @@ def finetune(
     files: FinetuneFiles,
     *,
     options: FinetuneOptions,
-    backend: str = "ort",
-    threads: int | None = None,
+    backend: Backend | None = None,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> FinetuneResult:
     """Tune a network's heads, or go on where an earlier run of the same kind was stopped.
@@ -82,8 +84,7 @@ def finetune(
         bundle: Exported from the network's recipe, with the step's graph.
         files: What to write, and where.
         options: How to train.
-        backend: `ort`, `ort-cuda`, `tensorrt` or `rtx`, for the network's frozen part and for the steps.
-        threads: Threads inside an operator, in ONNX Runtime; None leaves it to ONNX Runtime.
+        backend: What runs the network's frozen part and the steps; None for ONNX Runtime on the CPU.
         progress: Called with what is being done, steps done and steps in all.
 
     Raises:
@@ -95,9 +96,10 @@ def finetune(
     parts = partition(inputs.sequences, recipe, fraction=options.validation, seed=options.seed)
     network = read_inputs(inputs, recipe)
     progress("loading", 0, 1)
-    step = open_step(bundle, options, backend=backend, threads=threads)
-    with tempfile.TemporaryDirectory(prefix="lossrt-") as scratch:
-        runtime = Runtime(bundle, backend, threads, Path(scratch))
+    chosen = backend or Backend()
+    step = open_step(bundle, options, backend=chosen)
+    with tempfile.TemporaryDirectory(prefix="lossrt-") as scratch, step.session:
+        runtime = Runtime(bundle, chosen, Path(scratch))
         source = feature_source(inputs, network, recipe, options=options, runtime=runtime)
         keys = _keys(network, source, parts, recipe, options)
         trainer = Trainer(
@@ -106,7 +108,7 @@ def finetune(
             frames=parts,
             options=options,
             checkpoint=files.beside(files.checkpoint, "checkpoint"),
-            identity=_identity(network, bundle, parts, options=options, backend=backend, keys=keys),
+            identity=_identity(network, bundle, parts, options=options, backend=chosen.name, keys=keys),
             progress=progress,
             metrics=MetricsFile(files.beside(files.metrics, "metrics.jsonl")),
         )
@@ -163,11 +165,12 @@ def _train(trainer: Trainer, network: Network, files: FinetuneFiles) -> Finetune
     arrays = parameter_arrays(network.model, list(own.values()), network.path.parent)
     state = load_state(trainer.checkpoint, identity=trainer.identity)
     trainer.metrics.begin(metrics_lines(state.history) if state else ())
+    resumed = len(state.history.steps) if state else None
     if state is None:
         state = trainer.start({wire: arrays[name] for wire, name in names.items()})
     if divergence := trainer.run(state):
-        return FinetuneResult(state, divergence)
+        return FinetuneResult(state, divergence, resumed)
     tuned = {names[wire]: array for wire, array in state.best.items()}
     check_tuned(network.model, tuned, what="tuned heads")
     write_merged(network.path, tuned, files.out, heads=save_heads(arrays | tuned, network.heads))
-    return FinetuneResult(state, None)
+    return FinetuneResult(state, None, resumed)

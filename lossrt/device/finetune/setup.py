@@ -11,7 +11,7 @@ import onnx
 
 from lossrt.bundle import Bundle, file_digest
 from lossrt.device.finetune.options import FinetuneOptions
-from lossrt.device.finetune.sessions import open_session
+from lossrt.device.finetune.sessions import Backend
 from lossrt.device.finetune.sources import BackboneSource, FeatureSource, FolderSource, frozen_part
 from lossrt.device.finetune.step_graph import StepGraph
 from lossrt.device.network_ports import network_ports
@@ -91,25 +91,23 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Where graphs run.
+    """Where parts of a network run.
 
     Attributes:
         bundle: Where engines lie.
-        backend: `ort`, `ort-cuda`, `tensorrt` or `rtx`.
-        threads: Threads inside an operator, in ONNX Runtime.
-        scratch: Folder for graphs that are made on the way.
+        backend: What runs them.
+        scratch: Folder for their files.
     """
 
     bundle: Bundle
-    backend: str
-    threads: int | None
+    backend: Backend
     scratch: Path
 
     def open(self, part: onnx.ModelProto, *, folder: Path) -> Session:
         """Load a part of a network whose file lies in `folder`."""
         path = self.scratch / "part.onnx"
         write_part(part, path, folder=folder)
-        return open_session(path, bundle=self.bundle, backend=self.backend, threads=self.threads)
+        return self.backend.open(path, self.bundle)
 
 
 def read_inputs(inputs: FinetuneInputs, recipe: Recipe) -> Network:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lossrt.bundle import Bundle
 from lossrt.device.finetune.options import FinetuneOptions
-from lossrt.device.finetune.sessions import open_session
+from lossrt.device.finetune.sessions import Backend
 from lossrt.errors import InputError
 from lossrt.recipe import Recipe
 from lossrt.runtime.session import Session
@@ -120,7 +120,7 @@ def require_graph(bundle: Bundle, options: FinetuneOptions) -> Recipe:
     return recipe
 
 
-def open_step(bundle: Bundle, options: FinetuneOptions, *, backend: str, threads: int | None) -> StepGraph:
+def open_step(bundle: Bundle, options: FinetuneOptions, *, backend: Backend) -> StepGraph:
     """Load the step's graph.
 
     Raises:
@@ -128,6 +128,5 @@ def open_step(bundle: Bundle, options: FinetuneOptions, *, backend: str, threads
         BackendError: The backend is missing or fails.
     """
     require_graph(bundle, options)
-    path = bundle.graph_path(options.graph, "fp32")
-    session = open_session(path, bundle=bundle, backend=backend, threads=threads)
+    session = backend.open(bundle.graph_path(options.graph, "fp32"), bundle)
     return StepGraph(session, bundle.entry(options.graph).spec)

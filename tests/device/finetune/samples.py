@@ -84,3 +84,8 @@ def trainer(folder: Path, session: LeastSquares | None = None, *, validation: in
 def begin(trainer_: Trainer):
     trainer_.metrics.begin(())
     return trainer_.start({"hm_0_weight": np.zeros(3, np.float32)})
+
+
+def options(**changes) -> FinetuneOptions:
+    """Three steps an epoch, two frames to validate on."""
+    return FinetuneOptions(**{"epochs": 3, "batch": 2, "validation": 0.25, "patience": 0, "lr": 1e-2, **changes})

@@ -1,0 +1,68 @@
+"""`lossrt finetune` as people type it: what it prints, and the exit code of each failure."""
+
+import errno
+import json
+
+import pytest
+
+from lossrt.bundle import files
+
+
+@pytest.fixture
+def words(setting):
+    return ["finetune", setting.network, "--bundle", setting.bundle.root, "--annotations", setting.images]
+
+
+def test_it_tells_the_loss_before_and_after(command, words, setting, tmp_path) -> None:
+    given = [*words, "--frames", setting.images, "-o", tmp_path / "tuned.onnx", "--epochs", 2, "--lr", 0.01]
+    code, printed, _ = command(*given)
+    assert code == 0
+    assert "before" in printed
+    assert f"wrote {tmp_path / 'tuned.onnx'} and {tmp_path / 'tuned.safetensors'}" in printed
+    content = (tmp_path / "tuned.onnx").read_bytes()
+    code, printed, _ = command(*given, "--json")  # goes on where it stopped: at the end
+    assert code == 0
+    report = json.loads(printed)
+    assert (report["epochs"], report["diverged"], len(report["validation_loss"])) == (2, None, 3)
+    assert (tmp_path / "tuned.onnx").read_bytes() == content
+
+
+def test_divergence_ends_with_1_and_keeps_the_checkpoint(command, words, setting, tmp_path) -> None:
+    code, _, said = command(*words, "--frames", setting.images, "-o", tmp_path / "tuned.onnx", "--lr", 1e4)
+    assert code == 1
+    assert "training diverged" in said
+    assert "step " in said
+    assert (tmp_path / "tuned.onnx.checkpoint" / "checkpoint.safetensors").is_file()
+    assert not (tmp_path / "tuned.onnx").exists()
+
+
+def test_frames_without_annotations_end_with_2(command, words, setting, tmp_path) -> None:
+    place = tmp_path / "empty"
+    (place / "gt").mkdir(parents=True)
+    (place / "seqinfo.ini").write_bytes((setting.images / "seqinfo.ini").read_bytes())
+    (place / "gt" / "gt.txt").write_text("1,1,10,10,20,40,0,1,1\n")  # a row that is not to be considered
+    words[-1] = place
+    code, _, said = command(*words, "--frames", setting.images, "-o", tmp_path / "tuned.onnx")
+    assert code == 2
+    assert "expected frames with objects of classes 1..1 to train on, got none" in said
+
+
+def test_a_full_disk_ends_with_74_and_the_checkpoint_goes_on(command, words, setting, tmp_path, monkeypatch) -> None:
+    given = [*words, "--frames", setting.images, "-o", tmp_path / "tuned.onnx", "--epochs", 2]
+    sync, calls = files.os.fsync, []
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) > 11:  # metrics, eight features, the first checkpoint and one more
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        code, _, said = command(*given)
+    assert code == 74
+    assert "No space left on device" in said
+    assert not (tmp_path / "tuned.onnx").exists()
+    assert command(*given)[0] == 0
+    assert command(*given[:-3], tmp_path / "alone.onnx", "--epochs", 2)[0] == 0
+    assert (tmp_path / "tuned.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
