@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -147,3 +148,19 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="expected one that `lossrt finetune` wrote"):
         load_state(own.checkpoint, identity=own.identity)
     assert load_state(tmp_path / "nothing", identity=own.identity) is None
+
+
+def test_a_checkpoint_gives_back_all_of_a_run(tmp_path) -> None:
+    own = trainer(tmp_path)
+    state = begin(own)
+    own.run(state)
+    state.best = {"hm_0_weight": np.float32([7, 8, 9])}
+    state.position = replace(state.position, best_epoch=2, best_loss=0.5, done=False)
+    own.save(state)
+    again = load_state(own.checkpoint, identity=own.identity)
+    assert again.position == state.position
+    assert again.history == state.history
+    for name in ("carried", "best"):
+        left, right = getattr(state, name), getattr(again, name)
+        assert left.keys() == right.keys()
+        assert all(left[key].dtype == right[key].dtype and (left[key] == right[key]).all() for key in left)
