@@ -98,6 +98,12 @@ class Estimate:
     scale: NDArray[np.float64]
     terms: int
 
+    @property
+    def undecided(self) -> NDArray[np.bool_]:
+        """Where rounding decides between two values, as next to a kink of the loss: no sum explains such a scale."""
+        largest = float(np.abs(self.value[np.isfinite(self.value)]).max(initial=0.0))
+        return np.asarray(self.scale > 4 * self.terms * largest)
+
 
 def resolve(value: Dim | float, sizes: Mapping[str, int]) -> float:
     """Return the number that a dimension or bound stands for.

@@ -14,12 +14,13 @@ from lossrt.arrays import read_arrays
 from lossrt.bundle.files import replace_file
 from lossrt.errors import InputError
 
-_SECTIONS: tuple[Literal["input", "reference", "oracle", "scale", "terms"], ...] = (
+_SECTIONS: tuple[Literal["input", "reference", "oracle", "scale", "terms", "own_error"], ...] = (
     "input",
     "reference",
     "oracle",
     "scale",
     "terms",
+    "own_error",
 )
 
 
@@ -34,6 +35,8 @@ class Case:
         oracle: Results in float64 by output.
         scale: Σ|terms| of each output, float64, in the output's unit.
         terms: Number of terms summed into each output.
+        own_error: rms of PyTorch's own error in fp32, [], float64, of outputs too large to keep: their oracle is computed
+            where it is needed.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Case:
     oracle: dict[str, NDArray[Any]] = field(default_factory=dict)
     scale: dict[str, NDArray[Any]] = field(default_factory=dict)
     terms: dict[str, NDArray[Any]] = field(default_factory=dict)
+    own_error: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write the case as safetensors, keys `<section>/<name>`."""
@@ -57,7 +61,7 @@ class Case:
         """Read a case.
 
         Raises:
-            InputError: The file is not safetensors, or has a key outside the five sections.
+            InputError: The file is not safetensors, or has a key outside the six sections.
         """
         tensors = read_arrays(path, what="case")
         sections: dict[str, dict[str, NDArray[Any]]] = {section: {} for section in _SECTIONS}

@@ -3,7 +3,7 @@
 __all__ = ["Bundle", "parse_manifest", "verify_folder"]
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -76,10 +76,22 @@ class Bundle:
         """Return the path of a golden case."""
         return self.root / "cases" / f"{graph}.{precision}" / f"{case}.safetensors"
 
+    def case(self, graph: str, precision: str, name: str) -> Case:
+        """Return a golden case, its inputs read from the graph that lends them.
+
+        Raises:
+            InputError: The bundle has no graph of that name, or a file is damaged.
+        """
+        case = Case.load(self.case_path(graph, precision, name))
+        lender = self.entry(graph).inputs_of
+        if lender is None:
+            return case
+        return replace(case, input=Case.load(self.case_path(lender, precision, name)).input)
+
     def cases(self, graph: str, precision: str) -> Iterator[Case]:
         """Yield the golden cases of a graph, one in memory at a time."""
         for name in self.entry(graph).cases[precision]:
-            yield Case.load(self.case_path(graph, precision, name))
+            yield self.case(graph, precision, name)
 
 
 def parse_manifest(raw: bytes, *, path: Path | str) -> Manifest:

@@ -4,7 +4,7 @@ __all__ = ["COVERED", "MANIFEST", "MAX_MANIFEST", "SCHEMA", "GraphEntry", "Manif
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lossrt.recipe import Recipe
 from lossrt.spec import GraphSpec
@@ -26,6 +26,7 @@ class GraphEntry(BaseModel):
         cases: Case names by precision.
         oracle: `float64` where the torch-free oracle knows the graph, `self` where the module's own float64 run stands in.
         exempt: Inputs that have one legal value, so that no output can show that they are used.
+        inputs_of: The graph whose cases hold the inputs of this one's cases of the same name; None where they hold them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +36,7 @@ class GraphEntry(BaseModel):
     cases: dict[str, tuple[str, ...]]
     oracle: Literal["float64", "self"] = "float64"
     exempt: tuple[str, ...] = ()
+    inputs_of: str | None = None
 
 
 class Manifest(BaseModel):
@@ -67,3 +69,16 @@ class Manifest(BaseModel):
     graphs: dict[str, GraphEntry]
     tools: dict[str, str]
     files: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _inputs_are_there(self) -> "Manifest":
+        for graph, entry in self.graphs.items():
+            if entry.inputs_of is None:
+                continue
+            lender = self.graphs.get(entry.inputs_of)
+            if lender is None or lender.inputs_of is not None:
+                raise ValueError(f"graph '{graph}': inputs_of: expected a graph that has inputs, got '{entry.inputs_of}'")
+            for precision, cases in entry.cases.items():
+                if lacking := sorted(set(cases) - set(lender.cases.get(precision, ()))):
+                    raise ValueError(f"graph '{graph}': case '{lacking[0]}': not among those of '{entry.inputs_of}'")
+        return self

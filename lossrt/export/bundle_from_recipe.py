@@ -111,17 +111,19 @@ def _images(case: str, graph: str, job: _Job) -> int:
 
 def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arrays], job: _Job) -> GraphEntry:
     spec = graph.spec(job.recipe)
+    owner = graph.inputs_of or name
     files = GraphFiles(
         spec=spec,
         model=onnx_from_graph(graph, job.recipe, options=job.options),
         constants=graph.constants(job.recipe),
         cases={
-            case: _inputs(graph, spec, arrays, job, images=_images(case, name, job))
+            case: _inputs(graph, spec, arrays, job, images=_images(case, owner, job))
             for case, arrays in cases.items()
-            if CASES[case].concerns(name, job.recipe)
+            if CASES[case].concerns(owner, job.recipe)
         },
         perturbed="duplicates",
         judges=Judges(partial(graph.reference, job.recipe), partial(job.oracles[name], job.recipe)),
+        inputs_of=graph.inputs_of,
     )
     return write_graph(folder, files, precisions=job.precisions)
 

@@ -27,6 +27,7 @@ MAP_TYPES: dict[str, np.dtype[Any]] = {
     "bf16": np.dtype(ml_dtypes.bfloat16),
 }
 """Type of the maps by the name of the precision."""
+MAP_DIMS = 4  # images, channels, rows, columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,14 @@ def checked_precisions(precisions: Sequence[str], options: ExportOptions) -> tup
 
 
 def golden_case(
-    name: str, inputs: Arrays, *, spec: GraphSpec, judges: Judges, precision: str, model: onnx.ModelProto
+    name: str,
+    inputs: Arrays,
+    *,
+    spec: GraphSpec,
+    judges: Judges,
+    precision: str,
+    model: onnx.ModelProto,
+    borrowed: bool = False,
 ) -> Case:
     """Compute a case's results on the inputs as deployed: PyTorch's in fp32, the oracle's in float64.
 
@@ -73,6 +81,8 @@ def golden_case(
         judges: Its reference and its oracle.
         precision: Type of the maps: `fp32`, `fp16` or `bf16`.
         model: The graph in that precision; it tells the outputs' types.
+        borrowed: The inputs are kept with another graph's case. Of the maps among the outputs, which are as large as the
+            inputs, only PyTorch's own error is kept then.
     """
     maps = map_names(spec)
     with np.errstate(over="ignore"):
@@ -86,11 +96,21 @@ def golden_case(
     types = {
         value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in model.graph.output
     }
+    large = {output.name for output in spec.outputs if borrowed and len(output.dims) == MAP_DIMS}
+    kept = {output: estimate for output, estimate in estimates.items() if output not in large}
     return Case(
         name=name,
-        input=given,
-        reference={output: value.numpy().astype(types[output]) for output, value in reference.items()},
-        oracle={output: estimate.value for output, estimate in estimates.items()},
-        scale={output: estimate.scale for output, estimate in estimates.items()},
-        terms={output: np.array(estimate.terms, dtype=np.int64) for output, estimate in estimates.items()},
+        input={} if borrowed else given,
+        reference={output: reference[output].numpy().astype(types[output]) for output in kept if output in reference},
+        oracle={output: estimate.value for output, estimate in kept.items()},
+        scale={output: estimate.scale for output, estimate in kept.items()},
+        terms={output: np.array(estimate.terms, dtype=np.int64) for output, estimate in kept.items()},
+        own_error={output: _own_error(reference[output], estimates[output]) for output in large & set(reference)},
     )
+
+
+def _own_error(reference: Tensor, exact: Estimate) -> NDArray[np.float64]:
+    """Return the rms of PyTorch's error over the elements that are finite in both and that rounding does not decide."""
+    error = reference.numpy().astype(np.float64) - exact.value
+    finite = error[np.isfinite(error) & ~exact.undecided]
+    return np.sqrt(np.mean(finite**2)) if finite.size else np.zeros(())

@@ -33,6 +33,7 @@ class GraphFiles:
         perturbed: The case whose inputs the gates perturb.
         judges: Reference and oracle.
         oracle: Which oracle that is, for the report.
+        inputs_of: The graph whose cases hold the inputs; None where this one's do.
     """
 
     spec: GraphSpec
@@ -42,6 +43,7 @@ class GraphFiles:
     perturbed: str
     judges: Judges
     oracle: Literal["float64", "self"] = "float64"
+    inputs_of: str | None = None
 
 
 def write_graph(folder: Path, files: GraphFiles, *, precisions: tuple[str, ...]) -> GraphEntry:
@@ -70,7 +72,15 @@ def write_graph(folder: Path, files: GraphFiles, *, precisions: tuple[str, ...])
     for case, inputs in files.cases.items():
         check_arrays(spec, inputs)
         for precision, model in models.items():
-            golden = golden_case(case, inputs, spec=spec, judges=files.judges, precision=precision, model=model)
+            golden = golden_case(
+                case,
+                inputs,
+                spec=spec,
+                judges=files.judges,
+                precision=precision,
+                model=model,
+                borrowed=files.inputs_of is not None,
+            )
             golden.save(folder / "cases" / f"{spec.name}.{precision}" / f"{case}.safetensors")
     return GraphEntry(
         spec=spec,
@@ -78,6 +88,7 @@ def write_graph(folder: Path, files: GraphFiles, *, precisions: tuple[str, ...])
         cases=dict.fromkeys(precisions, tuple(files.cases)),
         oracle=files.oracle,
         exempt=exempt_inputs(spec),
+        inputs_of=files.inputs_of,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.fx.traceback import preserve_node_meta
 from torch.utils._pytree import tree_flatten
 
 from lossrt.spec import GraphSpec, TensorSpec, resolved_shape
@@ -24,7 +25,9 @@ class _Traced(nn.Module):
         self.traced = graph
 
     def forward(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        outputs: dict[str, Tensor] = self.traced(tensors)
+        # Node by node, so that each keeps the source line that the tracer saw.
+        with preserve_node_meta():
+            outputs: dict[str, Tensor] = fx.Interpreter(self.traced).run(tensors)
         return outputs
 
 
@@ -42,7 +45,10 @@ def traced_gradients(module: nn.Module, spec: GraphSpec, *, open_dims: frozenset
     inputs = _fake_inputs(spec, open_dims & set(spec.sizes))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        graph = make_fx(module.eval(), decomposition_table=_DECOMPOSED, tracing_mode="symbolic")(inputs)
+        trace = make_fx(
+            module.eval(), decomposition_table=_DECOMPOSED, tracing_mode="symbolic", record_stack_traces=True
+        )
+        graph = trace(inputs)
     _simplify(graph.graph)
     graph.recompile()
     return _Traced(graph)

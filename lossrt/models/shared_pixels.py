@@ -6,6 +6,8 @@ its pixel first; a plain scatter then writes equal values to a pixel, in whateve
 
 __all__ = ["map_from_slots", "summed_by_pixel"]
 
+from typing import cast
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -37,7 +39,7 @@ def summed_by_pixel(values: Float[Tensor, "B D S"], ind: Int64[Tensor, "B S"]) -
         values: Values by slot.
         ind: Index of each slot.
     """
-    slots = ind.shape[1]
+    slots = cast("int | torch.SymInt", ind.shape[1])
     equal_BSS = ind.unsqueeze(2) == ind.unsqueeze(1)
     if not isinstance(slots, int):
         return torch.where(equal_BSS.unsqueeze(1), values.unsqueeze(2), 0.0).sum(-1)

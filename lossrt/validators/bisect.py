@@ -124,7 +124,7 @@ def bisect(
     names = cases or entry.cases[precision]
     for done, name in enumerate(names):
         progress(f"case {name}", done, len(names))
-        case = Case.load(bundle.case_path(graph, precision, name))
+        case = bundle.case(graph, precision, name)
         # A later case can only tell of an earlier node: what lies behind the one found is of no interest.
         left = [pair for pair in pairs if found is None or order[pair.theirs] < found.position]
         found = _first_in_case(theirs, ours, left, case, open_model) or found

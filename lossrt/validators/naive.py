@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 
-from lossrt.bundle import Bundle, Case
+from lossrt.bundle import Bundle
 from lossrt.passes.precision import HALF_TYPES
 from lossrt.validators.precision.prediction import naive_results
 from lossrt.validators.report import NaiveRow, Result
@@ -42,7 +42,7 @@ def naive_rows(
     rows = []
     for done, (precision, case) in enumerate(runs):
         progress(f"naive {precision} {case}", done, len(runs))
-        feeds = Case.load(bundle.case_path(GRAPH, precision, case)).input
+        feeds = bundle.case(GRAPH, precision, case).input
         naive = naive_results(baseline, feeds, dtype=precision)
         ours = [row for row in results if (row.graph, row.precision, row.case) == (GRAPH, precision, case)]
         rows += [

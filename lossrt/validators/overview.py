@@ -121,12 +121,13 @@ def problem_line(result: Result) -> str:
     at = f" at {result.index}" if result.index else ""
     what = f"{result.graph}.{result.precision} {result.output}[{result.case}]{at} on {result.backend} {result.arch}"
     wanted = f"oracle {result.oracle:.9g}" if result.reference is None else f"reference {result.reference:.9g}"
-    if math.isinf(result.error):
-        return f"{result.verdict.upper()} {what}: got {result.actual:.9g}, {wanted}, which no tolerance covers"
+    whole = f"; as a whole: {result.direction}" if result.direction else ""
+    if math.isinf(result.excess):
+        return f"{result.verdict.upper()} {what}: got {result.actual:.9g}, {wanted}, which no tolerance covers{whole}"
     allowed = f"{result.allowed:.2g}"
     if result.error and math.isfinite(result.ulp):
         allowed += f", {result.allowed / result.error * result.ulp:.3g} ulp"
     return (
         f"{result.verdict.upper()} {what}: got {result.actual:.9g}, {wanted}, "
-        f"{result.excess:.3g}x the allowed error ({allowed})"
+        f"{result.excess:.3g}x the allowed error ({allowed}){whole}"
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from lossrt.errors import InputError
 from lossrt.validators.allowance import Rival
 from lossrt.validators.report import Report, Result, Summary
-from lossrt.validators.tolerances import Policy, grade
+from lossrt.validators.tolerances import Policy, whole_grade
 
 
 def rejudge(report: Report, *, kappa: float | None = None, lam: float | None = None) -> Report:
@@ -65,8 +65,11 @@ def _judged_again(row: Result, policy: Policy) -> Result:
     worst = everyone[excess.index(max(excess))]
     allowed = parts.allowed(policy.kappa, policy.lam, at=worst)
     rivals = tuple(one for one in everyone if one is not worst)
+    direction = row.direction
+    if direction is not None:
+        direction = replace(direction, allowed=direction.allowance.allowed(policy.kappa, policy.lam))
     changed = {
-        "verdict": grade(worst.error, allowed),
+        "verdict": whole_grade(worst.error, allowed, direction),
         "index": worst.index,
         "actual": worst.actual,
         "reference": worst.reference,
@@ -75,5 +78,6 @@ def _judged_again(row: Result, policy: Policy) -> Result:
         "allowed": allowed,
         "ulp": worst.error / worst.place,
         "allowance": replace(parts, growth=worst.growth, place=worst.place, rivals=rivals),
+        "direction": direction,
     }
     return row.model_copy(update=changed)

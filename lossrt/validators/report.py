@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from lossrt.bundle import replace_file
 from lossrt.errors import InputError, StorageError
 from lossrt.validators.allowance import Allowance
+from lossrt.validators.direction import Direction
 from lossrt.validators.number import Number
-from lossrt.validators.tolerances import Grade, Policy, grade
+from lossrt.validators.tolerances import Grade, Policy, whole_grade
 
 
 class _Row(BaseModel):
@@ -40,6 +41,7 @@ class Result(_Row):
         allowed: The allowed error; finite.
         ulp: The error in units of the last place.
         allowance: What the allowed error is made of; None where nobody kept it.
+        direction: What a gradient shows as a whole; None for anything else.
     """
 
     recipe: str
@@ -58,17 +60,19 @@ class Result(_Row):
     allowed: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     ulp: Number
     allowance: Allowance | None = None
+    direction: Direction | None = None
 
     @property
     def excess(self) -> float:
-        """The error in units of the allowed one; at most 1 passes."""
+        """The error in units of the allowed one, the larger of the element's and the direction's; at most 1 passes."""
+        whole = 0.0 if self.direction is None else self.direction.excess
         if self.allowed == 0:
-            return math.inf if self.error else 0.0
-        return self.error / self.allowed
+            return math.inf if self.error else whole
+        return max(self.error / self.allowed, whole)
 
     @model_validator(mode="after")
     def _verdict_follows(self) -> "Result":
-        if self.verdict != grade(self.error, self.allowed):
+        if self.verdict != whole_grade(self.error, self.allowed, self.direction):
             raise ValueError(
                 f"verdict '{self.verdict}' does not follow from error {self.error:.3g} and allowed {self.allowed:.3g}"
             )
@@ -177,6 +181,13 @@ class Report(_Row):
                 continue
             if not isinstance(kappa, float | int) or not isinstance(lam, float | int):
                 raise ValueError(f"environment: expected the constants kappa and lambda, got {kappa!r} and {lam!r}")
+            if row.direction and not math.isclose(
+                row.direction.allowed, allowed := row.direction.allowance.allowed(kappa, lam)
+            ):
+                raise ValueError(
+                    f"{row.graph}.{row.precision} {row.output}[{row.case}]: direction: allowed error "
+                    f"{row.direction.allowed:.9g} does not follow from its parts, which make {allowed:.9g}"
+                )
             if not math.isclose(row.allowed, allowed := row.allowance.allowed(kappa, lam)):
                 raise ValueError(
                     f"{row.graph}.{row.precision} {row.output}[{row.case}]: allowed error {row.allowed:.9g} does not "

@@ -6,7 +6,21 @@ The growth √n is that of rounding errors with random signs (Higham & Mary, "A 
 error analysis", SIAM J. Sci. Comput. 41, 2019).
 """
 
-__all__ = ["DEFAULT_POLICY", "WARN_BAND", "Accumulation", "Grade", "Policy", "Verdict", "grade", "judge", "ulp_at"]
+__all__ = [
+    "DEFAULT_POLICY",
+    "WARN_BAND",
+    "Accumulation",
+    "Grade",
+    "Policy",
+    "Verdict",
+    "check_shapes",
+    "floor_of",
+    "grade",
+    "growth_of",
+    "judge",
+    "ulp_at",
+    "whole_grade",
+]
 
 import math
 from dataclasses import dataclass
@@ -19,6 +33,7 @@ from numpy.typing import DTypeLike, NDArray
 from lossrt.errors import InputError
 from lossrt.spec import Estimate
 from lossrt.validators.allowance import Allowance, Rival, rival_places
+from lossrt.validators.direction import Direction
 
 Accumulation = Literal["fp32", "tf32", "fp16", "bf16"]
 Grade = Literal["pass", "warn", "fail"]
@@ -80,6 +95,7 @@ class Verdict:
         allowed: The allowed error there, in the output's unit.
         ulp: The error in units of the last place of the output's type at the oracle's value.
         allowance: What the allowed error is made of, for other constants.
+        direction: What a gradient shows as a whole; None for anything else.
     """
 
     name: str
@@ -92,6 +108,7 @@ class Verdict:
     allowed: float
     ulp: float
     allowance: Allowance
+    direction: Direction | None = None
 
 
 def grade(error: float, allowed: float) -> Grade:
@@ -101,12 +118,23 @@ def grade(error: float, allowed: float) -> Grade:
     return "warn" if error <= WARN_BAND * allowed else "fail"
 
 
+def whole_grade(error: float, allowed: float, direction: Direction | None) -> Grade:
+    """Return the worse of the verdicts on the worst element and on the gradient as a whole; a wrong zero fails."""
+    if direction is None:
+        return grade(error, allowed)
+    if direction.wrong_zeros:
+        return "fail"
+    order: tuple[Grade, ...] = ("pass", "warn", "fail")
+    return max(grade(error, allowed), grade(direction.error, direction.allowed), key=order.index)
+
+
 def judge(
     name: str,
     actual: NDArray[Any] | None,
     expected: Estimate,
     *,
     reference: NDArray[Any] | None = None,
+    own_error: float | None = None,
     dtype: DTypeLike = np.float32,
     policy: Policy = DEFAULT_POLICY,
 ) -> Verdict:
@@ -120,6 +148,7 @@ def judge(
         actual: The candidate's output; None where it could not be computed, which fails.
         expected: The oracle's estimate, same shape.
         reference: PyTorch's result on the same rounded inputs, same shape.
+        own_error: rms of PyTorch's own error, where its result was not kept.
         dtype: Type of the output, which decides the size of an ulp; the reference's type where there is one.
         policy: The constants.
 
@@ -129,9 +158,9 @@ def judge(
     Raises:
         InputError: Nothing to compare, or shapes differ.
     """
-    _check_shapes(name, actual, expected, reference)
+    check_shapes(name, actual, expected, reference)
     with np.errstate(all="ignore"):
-        found = _compare(actual, expected, reference, np.dtype(dtype), policy.accumulate)
+        found = _compare(actual, expected, reference, np.dtype(dtype), policy.accumulate, own_error)
         worst = found.worst(policy)
     flat = (array.ravel() for array in (found.errors, found.growth, found.place))
     places, complete = rival_places(*flat, worst=worst)
@@ -167,6 +196,16 @@ def ulp_at(values: NDArray[np.float64], dtype: DTypeLike) -> NDArray[np.float64]
     return np.asarray(np.ldexp(1.0, exponent - 1 - int(info.nmant)))
 
 
+def growth_of(terms: int, accumulate: Accumulation) -> float:
+    """Return √n·u, what the scale of a sum of n terms is multiplied by."""
+    return math.sqrt(terms) * _ROUNDOFF[accumulate]
+
+
+def floor_of(terms: int) -> float:
+    """Return what flushing each of n subnormal terms to zero may cost."""
+    return terms * _SMALLEST_NORMAL
+
+
 def _errors(given: NDArray[Any], wanted: NDArray[Any], oracle: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return |given − oracle|; where `wanted` is not finite, 0 for the same value and inf for any other."""
     same = (given == wanted) | (np.isnan(given) & np.isnan(wanted))
@@ -174,7 +213,10 @@ def _errors(given: NDArray[Any], wanted: NDArray[Any], oracle: NDArray[np.float6
     return np.where(np.isfinite(wanted), distance, np.where(same, 0.0, math.inf))
 
 
-def _check_shapes(name: str, actual: NDArray[Any] | None, expected: Estimate, reference: NDArray[Any] | None) -> None:
+def check_shapes(
+    name: str, actual: NDArray[Any] | None, expected: Estimate, reference: NDArray[Any] | None = None
+) -> None:
+    """Raise InputError where there is nothing to compare, or where shapes differ."""
     shape = expected.value.shape
     if expected.value.size == 0:
         raise InputError(f"output '{name}': nothing to compare, its shape is {list(shape)}; give inputs with elements")
@@ -223,6 +265,7 @@ def _compare(
     reference: NDArray[Any] | None,
     dtype: np.dtype[Any],
     accumulate: Accumulation,
+    own_error: float | None,
 ) -> _Comparison:
     output = dtype if reference is None else reference.dtype
     wanted = (expected.value.astype(output) if reference is None else reference).astype(np.float64)
@@ -236,9 +279,9 @@ def _compare(
         reference=None if reference is None else wanted,
         oracle=expected.value,
         errors=np.full(wanted.shape, math.inf) if actual is None else _errors(given, wanted, expected.value),
-        growth=np.asarray(math.sqrt(expected.terms) * _ROUNDOFF[accumulate] * scale),
+        growth=np.asarray(growth_of(expected.terms, accumulate) * scale),
         place=ulp_at(expected.value, output),
-        baseline=math.sqrt(float(np.mean(own**2))) if own.size else 0.0,
+        baseline=own_error or (math.sqrt(float(np.mean(own**2))) if own.size else 0.0),
         # Devices may flush fp32 numbers below the normal range to zero, term by term; smaller types are not flushed.
-        floor=expected.terms * _SMALLEST_NORMAL,
+        floor=floor_of(expected.terms),
     )

@@ -54,8 +54,7 @@ def error_ratio(actual: np.ndarray, expected: Estimate) -> tuple[float, int]:
     if not np.array_equal(np.isnan(actual), np.isnan(value)):
         return np.inf, 0
     largest = float(np.nanmax(np.abs(value), initial=0.0))
-    # No sum has a scale beyond its number of terms; an element on a kink has one of 2^24 slopes.
-    kinks = expected.scale > 4 * expected.terms * largest
+    kinks = expected.undecided
     error = np.where(kinks | np.isnan(value), 0.0, np.abs(actual - value))
     worst = float(error.max())
     return (worst / largest if largest else (np.inf if worst else 0.0)), int(kinks.sum())

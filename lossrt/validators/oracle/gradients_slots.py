@@ -18,8 +18,8 @@ from lossrt.validators.oracle.slots import EPSILON, Slots, slots_of
 
 Floats = NDArray[np.float64]
 Distance = Literal["absolute", "relative", "smooth"]
-OPERATIONS = 16
-"""Roundings between the inputs and an element of a gradient, beside the sums: what the longest chain here takes."""
+OPERATIONS = 64
+"""Roundings between the inputs and an element of a gradient, beside the sums: autograd's longest chain here."""
 ROUNDED = 2.0**-21
 """A residual below this share of its parts may have either sign in fp32, a few operations from its inputs."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
-from lossrt.bundle import Bundle, Case
+from lossrt.bundle import Bundle
 from lossrt.errors import InputError, nearest
 from lossrt.passes.precision import HALF_TYPES
 
@@ -35,7 +35,7 @@ def feeds_from_bundle(model: onnx.ModelProto, bundle: Bundle, *, case: str = "no
             precision = own if own in entry.cases else "fp32"
             if case not in entry.cases[precision]:
                 raise InputError(f"case '{case}': graph '{graph}' has none; {nearest(case, entry.cases[precision])}")
-            return Case.load(bundle.case_path(graph, precision, case)).input
+            return bundle.case(graph, precision, case).input
     raise InputError(
         f"model '{model.graph.name}': no graph of bundle {bundle.source} has its inputs {', '.join(sorted(wanted))}; give "
         "the arrays themselves with --inputs FILE"
