@@ -24,7 +24,7 @@ def test_the_table(run, small_bundle, tmp_path):
     for word in ("lossrt, ort", "upstream exported, ort", "floor: a copy of the", "TF32 off", "energy: not measured"):
         assert word in out
     assert "left out: torch eager; torch.compile: PyTorch is not installed" in out
-    assert "left out: lossrt, ort-cuda; lossrt, tensorrt; lossrt, rtx: no NVIDIA GPU here" in out
+    assert "left out: lossrt, ort-cuda; lossrt, ort-tensorrt; lossrt, tensorrt; lossrt, rtx: no NVIDIA GPU here" in out
     if "matplotlib" in sys.modules:
         assert plot.read_text().lstrip().startswith("<?xml")
     else:

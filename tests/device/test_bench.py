@@ -117,7 +117,7 @@ def test_a_bundles_contenders(small_bundle: Bundle, monkeypatch: pytest.MonkeyPa
     case = nominal_case(small_bundle, "generic_loss", "fp32")
     found, left_out = bundle_contenders(small_bundle, "generic_loss", {"fp32": case}, threads=1)
     assert [contender.name for contender in found] == ["lossrt, ort", "upstream exported, ort"]
-    assert set(left_out) == {"lossrt, ort-cuda", "lossrt, tensorrt", "lossrt, rtx"}
+    assert set(left_out) == {"lossrt, ort-cuda", "lossrt, ort-tensorrt", "lossrt, tensorrt", "lossrt, rtx"}
     floors, size = floor_contenders(small_bundle, "generic_loss", case.input, found)
     assert [floor.name for floor in floors] == ["floor"]
     assert size > 0
