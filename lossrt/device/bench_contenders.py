@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lossrt.bundle import Bundle, Case
 from lossrt.device.bench_floor import bytes_read, device_copy, host_copy
 from lossrt.device.bench_memory import PeakMemory, peak_of
+from lossrt.device.bench_step import is_step, step_case
 from lossrt.device.build import open_graph
 from lossrt.errors import InputError, LossrtError
 from lossrt.runtime.gpu import gpu_present
@@ -62,6 +63,8 @@ def loaded(name: str, device: Device, make: Callable[[], Call]) -> Contender:
 def nominal_case(bundle: Bundle, graph: str, precision: str) -> Case:
     """Return the golden case of the recipe's own batch; the first where there is none of that name.
 
+    A training step, whose golden cases are tiny, gets one frame at the sizes that it is tuned for.
+
     Raises:
         InputError: The bundle has no such graph, precision or case.
     """
@@ -71,10 +74,12 @@ def nominal_case(bundle: Bundle, graph: str, precision: str) -> Case:
             f"--precision {precision}: expected one of this bundle ({', '.join(entry.precisions)}); export it with "
             f"--precision fp32,{precision}"
         )
+    if is_step(graph):
+        return step_case(bundle, graph)
     names = entry.cases.get(precision, ())
     if not names:
         raise InputError(f"graph '{graph}.{precision}': expected a golden case to time it on, got none; export again")
-    return Case.load(bundle.case_path(graph, precision, "nominal" if "nominal" in names else names[0]))
+    return bundle.case(graph, precision, "nominal" if "nominal" in names else names[0])
 
 
 def bundle_contenders(
