@@ -15,7 +15,7 @@ from lossrt.bundle.unpack import PackedFile
 from lossrt.errors import InputError
 
 
-def open_bundle(path: Path, *, trust: Collection[str] = ()) -> Bundle:
+def open_bundle(path: Path, *, trust: Collection[str] = (), out: Path | None = None) -> Bundle:
     """Open a bundle, checking every digest before anything but the manifest is parsed.
 
     A packed bundle is held to its own digest first, then to the one form that it may have, and is then extracted into
@@ -25,6 +25,7 @@ def open_bundle(path: Path, *, trust: Collection[str] = ()) -> Bundle:
         path: The bundle's folder, or a file that `lossrt pack` wrote.
         trust: Ids, one of which the bundle must have; empty: any bundle. The id is compared before the manifest is
             parsed.
+        out: Folder below which its engines lie; None: the bundle's own. A packed bundle has none of its own.
 
     Raises:
         InputError: There is no bundle, its manifest is malformed, its id is another than those, or a file is missing,
@@ -32,7 +33,7 @@ def open_bundle(path: Path, *, trust: Collection[str] = ()) -> Bundle:
         StorageError: There is no room to unpack it.
     """
     if path.is_file():
-        return _open_packed(path, trust)
+        return _open_packed(path, trust, out)
     try:
         raw = (path / MANIFEST).read_bytes()
     except OSError as error:
@@ -42,10 +43,10 @@ def open_bundle(path: Path, *, trust: Collection[str] = ()) -> Bundle:
     bundle_id = _checked_id(raw, path, trust)
     manifest = parse_manifest(raw, path=path / MANIFEST)
     verify_folder(path, manifest, source=path)
-    return Bundle(root=path, manifest=manifest, bundle_id=bundle_id)
+    return Bundle(root=path, manifest=manifest, bundle_id=bundle_id, out=out)
 
 
-def _open_packed(path: Path, trust: Collection[str]) -> Bundle:
+def _open_packed(path: Path, trust: Collection[str], out: Path | None) -> Bundle:
     try:
         stream = path.open("rb")
     except OSError as error:
@@ -62,7 +63,7 @@ def _open_packed(path: Path, trust: Collection[str]) -> Bundle:
         shutil.rmtree(root, ignore_errors=True)
         raise
     atexit.register(_remove, root, os.getpid())
-    return Bundle(root=root, manifest=manifest, bundle_id=bundle_id, packed_file=path)
+    return Bundle(root=root, manifest=manifest, bundle_id=bundle_id, packed_file=path, out=out)
 
 
 def _checked_id(raw: bytes, path: Path, trust: Collection[str]) -> str:

@@ -2,7 +2,6 @@
 
 __all__ = ["opened", "report_folder"]
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,10 +38,8 @@ def opened(
         raise InputError(f"bundle '{path}': packed, so that its {writes} need a folder of their own: pass --out DIR")
     code = _digests([*libraries, *_engines(path if out is None else out), *_engines(path)]) if trust else set()
     expected = tuple(value for value in trust or () if value.lower() not in code)
-    bundle = open_bundle(path, trust=expected)
-    if out is not None and (bundle.packed or (out / "engines").is_dir()):
-        return dataclasses.replace(bundle, out=out)
-    return bundle
+    elsewhere = out is not None and (is_packed(path) or (out / "engines").is_dir())
+    return open_bundle(path, trust=expected, out=out if elsewhere else None)
 
 
 def report_folder(bundle: "Bundle", out: Path | None) -> Path:

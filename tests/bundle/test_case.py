@@ -41,5 +41,5 @@ def test_a_case_with_a_key_of_no_section(tmp_path: Path, key: str) -> None:
     from safetensors.numpy import save_file
 
     save_file({key: np.zeros(2)}, tmp_path / "odd.safetensors")
-    with pytest.raises(InputError, match=rf"key '{key}': expected input\|reference\|oracle\|scale\|terms/<name>"):
+    with pytest.raises(InputError, match=rf"key '{key}': expected input\|reference\|oracle\|scale\|terms.*/<name>"):
         Case.load(tmp_path / "odd.safetensors")

@@ -97,6 +97,7 @@ def _tried(environment: Environment, out: Path, made: Materials, *, label: str) 
         "deformable": str(made.deformable),
         "sequence": str(made.sequence),
         "real": str(REAL),
+        "scripts": str(Path(__file__).parent),
         "out": str(out),
     }
     for step in STEPS:
@@ -104,10 +105,10 @@ def _tried(environment: Environment, out: Path, made: Materials, *, label: str) 
             print(f"skipped {step.line}: no real frames here")
             continue
         words = step.words(places)
-        done = run([environment.program("lossrt"), *words], cwd=out, timeout_s=300)
+        done = run([environment.program(step.program), *words], cwd=out, timeout_s=300)
         text, count = done.stdout + done.stderr, count + 1
         if done.returncode != step.code or step.says.format_map(places) not in text:
-            yield f"{label}: lossrt {' '.join(words)}: exit code {done.returncode}, expected {step.code}\n{text[-2500:]}"
+            yield f"{label}: {step.program} {' '.join(words)}: exit code {done.returncode}, expected {step.code}\n{text[-2500:]}"
     print(f"{label}: {count} commands, {time.monotonic() - begun:.0f} s", flush=True)
 
 

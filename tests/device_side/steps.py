@@ -11,15 +11,17 @@ class Step:
     """One command.
 
     Attributes:
-        line: What follows `lossrt`; `{bundle}`, `{packed}`, `{id}`, `{network}`, `{deformable}`, `{sequence}`, `{real}`
-            and `{out}` stand for paths (`{id}` for the bundle's). A step with `{real}` waits for real frames.
+        line: What follows `lossrt`; `{bundle}`, `{packed}`, `{id}`, `{network}`, `{deformable}`, `{sequence}`, `{real}`,
+            `{scripts}` and `{out}` stand for paths (`{id}` for the bundle's). A step with `{real}` waits for real frames.
         says: Words that its output has to contain.
         code: Exit code that is right.
+        program: `lossrt`, or `python` for a script of this folder.
     """
 
     line: str
     says: str = ""
     code: int = 0
+    program: str = "lossrt"
 
     def words(self, places: dict[str, str]) -> list[str]:
         """Return the command's words with the paths in their places."""
@@ -54,4 +56,10 @@ STEPS = (
     Step("doctor {out}/attached.onnx", says="on ort: every node is taken"),
     Step("split {deformable} -o {out}/split", says="heads.safetensors"),
     Step("merge {deformable} --heads {out}/split/heads.safetensors -o {out}/merged.onnx", says="tensors changed"),
+    Step(
+        "finetune {deformable} --bundle {packed} --annotations {sequence} --frames {sequence} --epochs 2 --batch 2 "
+        "-o {out}/tuned.onnx",
+        says="10 steps in 2 epochs",
+    ),
+    Step("{scripts}/live_loop.py {packed} {id}", says="400 calls from 4 threads, all the same", program="python"),
 )
