@@ -17,7 +17,7 @@ from lossrt.bundle import Bundle
 from lossrt.device.finetune.options import FinetuneOptions
 from lossrt.device.finetune.sessions import Backend
 from lossrt.errors import InputError
-from lossrt.recipe import Recipe
+from lossrt.recipe import Recipe, preset_names
 from lossrt.runtime.session import Session
 from lossrt.spec import GraphSpec
 
@@ -110,12 +110,13 @@ def require_graph(bundle: Bundle, options: FinetuneOptions) -> Recipe:
     recipe, graph = bundle.manifest.recipe, options.graph
     if recipe is None:
         raise InputError(
-            f"bundle '{bundle.root}': expected one that was exported from a recipe, got a loss of your own; fine-tuning needs a recipe's heads"
+            f"bundle '{bundle.source}': expected one that was exported from a recipe, got a loss of your own; fine-tuning needs a recipe's heads"
         )
     if graph not in bundle.manifest.graphs:
-        step = f"{options.scope}.{options.optimizer}"
+        name = recipe.name if recipe.name in preset_names() else f"{recipe.name}.toml"
+        place = "DIR" if bundle.packed else bundle.source
         raise InputError(
-            f"bundle '{bundle.root}': expected graph '{graph}' for --scope {options.scope} --optimizer {options.optimizer}, got {', '.join(bundle.manifest.graphs)}; where PyTorch is, run `lossrt export {recipe.name} --head-step {step} -o {bundle.root}`"
+            f"bundle '{bundle.source}': expected graph '{graph}' for --scope {options.scope} --optimizer {options.optimizer}, got {', '.join(bundle.manifest.graphs)}; where PyTorch is, run `lossrt export {name} --head-step {options.scope}.{options.optimizer} -o {place}`"
         )
     return recipe
 
