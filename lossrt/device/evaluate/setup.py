@@ -120,7 +120,7 @@ def _taken(bundle: Bundle) -> tuple[Recipe, GraphSpec]:
 def _planned(recipe: Recipe, request: Request) -> list[PlannedFrame]:
     if (request.heads is None) == (request.generate is None):
         raise InputError(
-            "evaluate: expected either --heads or --generate; give recorded heads, or --generate 200 to try it"
+            "evaluate: expected one of --heads, --generate and --model; give recorded heads, or --generate 200 to try it"
         )
     only = None if request.only is None else parse_range(request.only)
     if request.annotations is not None:
