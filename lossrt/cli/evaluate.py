@@ -12,7 +12,16 @@ import typer
 
 from lossrt.cli import console
 from lossrt.cli.opened import opened
-from lossrt.cli.options import BundleArgument, JsonOption, SeedOption, TrustOption
+from lossrt.cli.options import (
+    BundleArgument,
+    JsonOption,
+    MapOption,
+    OrtOpsOption,
+    PluginOption,
+    SeedOption,
+    TrustOption,
+    pairs,
+)
 
 if TYPE_CHECKING:
     from lossrt.device.evaluate.run import Evaluation
@@ -39,6 +48,16 @@ def evaluate(
             "--generate", min=1, help="Make up heads for this many frames, and the frames without --annotations."
         ),
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Run this network on the images of --frames; it gives the heads.")
+    ] = None,
+    frames: Annotated[
+        Path | None, typer.Option("--frames", help="Folder of the images: img1/000001.jpg, or the annotations' names.")
+    ] = None,
+    mapping: MapOption = None,
+    ports: Annotated[
+        list[str] | None, typer.Option("--input", help="ROLE=NAME: image, previous_image, previous_heatmap.")
+    ] = None,
     only: Annotated[str | None, typer.Option("--only", help="Frame numbers, such as 1-300; all without it.")] = None,
     parameters: Annotated[
         Path | None,
@@ -64,60 +83,64 @@ def evaluate(
     precision: Annotated[str, typer.Option("--precision", help="One of the bundle's precisions.")] = "fp32",
     backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, tensorrt or rtx.")] = "ort",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of ONNX Runtime.")] = 1,
+    plugin: PluginOption = None,
+    ort_ops: OrtOpsOption = None,
     trust: TrustOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Evaluate recorded heads against annotations, frame by frame. Exit code 130 when interrupted, with a summary."""
+    """Evaluate heads against annotations, frame by frame. Exit code 130 when interrupted, with a summary."""
+    from lossrt.device.evaluate.network import NetworkRequest
     from lossrt.device.evaluate.run import Options
     from lossrt.device.evaluate.run import evaluate as run
     from lossrt.device.evaluate.setup import Request, prepared
     from lossrt.device.evaluate.sinks import CurveFile, prometheus_sink, tensorboard_sink
+    from lossrt.device.finetune.sessions import Backend
+    from lossrt.errors import InputError
+    from lossrt.runtime.libraries import trusted_library
 
-    ready = prepared(
-        opened(bundle, trust=trust),
-        Request(
-            heads=heads,
-            annotations=annotations,
-            generate=generate,
-            only=only,
-            parameters=parameters,
-            precision=precision,
-            backend=backend,
-            threads=threads,
-            trust=tuple(trust or ()),
-            seed=seed,
-        ),
+    vouched = tuple(trust or ())
+    operators = None if ort_ops is None else trusted_library(ort_ops, trust=vouched, option="--ort-ops")
+    plugins = tuple(trusted_library(path, trust=vouched, option="--plugin") for path in plugin or ())
+    runs_on = Backend(backend, threads, plugins, operators, vouched)
+    if model is None and frames is not None:
+        raise InputError("--frames: expected the network that reads them as well; give it with --model")
+    tables = pairs(mapping, flag="--map"), pairs(ports, flag="--input")
+    request = Request(
+        heads=heads,
+        annotations=annotations,
+        generate=generate,
+        only=only,
+        parameters=parameters,
+        network=None if model is None else NetworkRequest(model, frames, *tables, runs_on),
+        precision=precision,
+        backend=runs_on,
+        seed=seed,
     )
-    options = Options(window=window, drift_sigma=drift_sigma, out=out, resume=resume, header=ready.header)
     with ExitStack() as stack:
-        stack.enter_context(ready.session)
-        picture = CurveFile(curve, ready.session.output_names, title=ready.title) if curve else None
-        sinks: list[Any] = [picture] if picture else []
+        loaded = opened(bundle, trust=trust, libraries=(*plugins, *filter(None, [operators])))
+        ready = prepared(loaded, request, stack)
+        for warning in ready.warnings:
+            console.warn(warning)
+        sinks: list[Any] = []
+        if curve is not None:
+            sinks.append(CurveFile(curve, ready.session.output_names, title=ready.title))
+            stack.callback(sinks[0].write)
         if tensorboard is not None:
             sinks.append(stack.enter_context(tensorboard_sink(tensorboard)))
         if prometheus is not None or prometheus_textfile is not None:
-            sinks.append(
-                stack.enter_context(
-                    prometheus_sink(port=prometheus, host=prometheus_host, textfile=prometheus_textfile)
-                )
-            )
-        stop = stack.enter_context(_interruptible())
-        progress = stack.enter_context(console.progress_bar("evaluate"))
-        try:
-            result = run(
-                ready.planned,
-                ready.source,
-                ready.session,
-                ready.recipe,
-                options=options,
-                sinks=sinks,
-                stop=stop,
-                progress=progress,
-            )
-        finally:
-            if picture:
-                picture.write()
+            served = prometheus_sink(port=prometheus, host=prometheus_host, textfile=prometheus_textfile)
+            sinks.append(stack.enter_context(served))
+        result = run(
+            ready.planned,
+            ready.source,
+            ready.session,
+            ready.recipe,
+            options=Options(window=window, drift_sigma=drift_sigma, out=out, resume=resume, header=ready.header),
+            sinks=sinks,
+            stop=stack.enter_context(_interruptible()),
+            progress=stack.enter_context(console.progress_bar("evaluate")),
+        )
     _show(result, as_json=as_json)
     if result.interrupted:
         console.warn(

@@ -4,14 +4,17 @@ __all__ = ["Ready", "Request", "prepared"]
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lossrt.bundle import Bundle
+from lossrt.device.evaluate.network import NetworkRequest, open_network
 from lossrt.device.evaluate.plan import PlannedFrame, annotations_digest, parse_range, planned_frames
 from lossrt.device.evaluate.recording import open_recording, parameters_from
 from lossrt.device.evaluate.sources import GeneratedHeads, HeadSource, WithParameters
+from lossrt.device.finetune.sessions import Backend
 from lossrt.device.loss_session import LossSession
 from lossrt.errors import InputError
 from lossrt.recipe import Recipe
@@ -33,10 +36,9 @@ class Request:
         generate: Frames to make up heads for.
         only: Frame numbers, such as `1-300`.
         parameters: Learned parameters of the losses.
+        network: A network that gives the heads.
         precision: One of the bundle's precisions.
-        backend: `ort`, `ort-cuda`, `tensorrt` or `rtx`.
-        threads: Threads of ONNX Runtime.
-        trust: Digests that are trusted.
+        backend: Where the losses run.
         seed: Seed of everything random.
     """
 
@@ -45,10 +47,9 @@ class Request:
     generate: int | None = None
     only: str | None = None
     parameters: Path | None = None
+    network: NetworkRequest | None = None
     precision: str = "fp32"
-    backend: str = "ort"
-    threads: int = 1
-    trust: tuple[str, ...] = ()
+    backend: Backend = field(default_factory=lambda: Backend(threads=1))
     seed: int = 0
 
 
@@ -63,6 +64,7 @@ class Ready:
         recipe: How annotations are encoded.
         header: What tells this evaluation from another.
         title: What a picture of it is called.
+        warnings: What could not be checked.
     """
 
     planned: Sequence[PlannedFrame]
@@ -71,10 +73,16 @@ class Ready:
     recipe: Recipe
     header: dict[str, Any]
     title: str
+    warnings: tuple[str, ...]
 
 
-def prepared(bundle: Bundle, request: Request) -> Ready:
+def prepared(bundle: Bundle, request: Request, stack: ExitStack) -> Ready:
     """Read the annotations, find the heads, load the graph.
+
+    Args:
+        bundle: The bundle.
+        request: What is asked for.
+        stack: Closes what is opened.
 
     Raises:
         InputError: Something asked for is missing, contradicts another thing, or does not fit the bundle.
@@ -82,27 +90,36 @@ def prepared(bundle: Bundle, request: Request) -> Ready:
     """
     recipe, spec = _taken(bundle)
     planned = _planned(recipe, request)
-    source = _source(planned, spec, recipe, request)
+    warnings: tuple[str, ...] = ()
+    source: HeadSource
+    if request.network is not None:
+        source, warnings = open_network(request.network, bundle, recipe, planned, stack)
+        source = _with_parameters(source, spec, request.parameters)
+    else:
+        source = _source(planned, spec, recipe, request)
+    backend = request.backend
     session = LossSession.from_bundle(
         bundle,
         graph=GRAPH,
         precision=request.precision,
-        backend=request.backend,
-        threads=request.threads,
-        trust=request.trust,
+        backend=backend.name,
+        threads=backend.threads,
+        trust=backend.trust,
+        plugins=backend.plugins,
     )
+    stack.enter_context(session)
     sequences = list(dict.fromkeys(frame.key[0] for frame in planned))
     header = {
         "bundle_id": bundle.bundle_id,
         "graph": GRAPH,
         "precision": request.precision,
-        "backend": request.backend,
-        "runtime": _runtime(request.backend),
+        "backend": backend.name,
+        "runtime": _runtime(backend.name),
         "frames": len(planned),
         "annotations": annotations_digest(planned)[:16],
         **source.identity,
     }
-    return Ready(planned, source, session, recipe, header, f"{recipe.name}: {', '.join(sequences[:3])}")
+    return Ready(planned, source, session, recipe, header, f"{recipe.name}: {', '.join(sequences[:3])}", warnings)
 
 
 def _taken(bundle: Bundle) -> tuple[Recipe, GraphSpec]:
@@ -118,7 +135,7 @@ def _taken(bundle: Bundle) -> tuple[Recipe, GraphSpec]:
 
 
 def _planned(recipe: Recipe, request: Request) -> list[PlannedFrame]:
-    if (request.heads is None) == (request.generate is None):
+    if [request.heads, request.generate, request.network].count(None) != 2:
         raise InputError(
             "evaluate: expected one of --heads, --generate and --model; give recorded heads, or --generate 200 to try it"
         )

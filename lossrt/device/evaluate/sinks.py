@@ -46,11 +46,13 @@ class CurveFile:
             curve.add(record.losses[name])
 
     def write(self) -> None:
-        """Write the picture.
+        """Write the picture; nothing without a frame.
 
         Raises:
             StorageError: The disk refuses.
         """
+        if not self._frames:
+            return
         text = curve_svg(self._curves, title=self._title, frames=self._frames)
         try:
             replace_file(self._path, text.encode())
