@@ -289,3 +289,25 @@ def test_metrics_packages_are_not_needed_without_their_options(small_bundle):
     missing = subprocess.run([*words, "--tensorboard", "runs"], capture_output=True, text=True)
     assert missing.returncode == 3
     assert "pip install tensorboardX" in missing.stderr
+
+
+def test_a_network_gives_the_heads(run, tmp_path, small_bundle, small_recipe):
+    import onnx
+
+    from tests.device_side.materials import _network, _sequence
+
+    onnx.save(_network(small_recipe, deformable=True), tmp_path / "network.onnx")
+    _sequence(tmp_path / "walk")
+    words = ("evaluate", small_bundle.root, "--model", tmp_path / "network.onnx", "--annotations", tmp_path / "walk")
+    code, text, _ = run(*words, "--frames", tmp_path / "walk", "-o", tmp_path / "o", "--json")
+    assert (code, json.loads(text)["complete"]) == (0, True)
+    content = (tmp_path / "o").read_bytes()
+    (tmp_path / "o").write_bytes(content[: len(content) // 2])
+    assert run(*words, "--frames", tmp_path / "walk", "-o", tmp_path / "o", "--resume")[0] == 0
+    assert (tmp_path / "o").read_bytes() == content
+    code, _, err = run(*words)
+    assert (code, "give it with --frames" in err) == (2, True)
+    code, _, err = run(*words, "--frames", tmp_path / "walk", "--map", "hm=reg")
+    assert (code, "--map" in err) == (2, True)
+    code, _, err = run("evaluate", small_bundle.root, "--generate", 3, "--frames", tmp_path)
+    assert (code, "give it with --model" in err) == (2, True)
