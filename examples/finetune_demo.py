@@ -8,6 +8,7 @@ __all__ = ["main"]
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -32,9 +33,9 @@ from lossrt.recipe import Recipe, load_recipe
 from lossrt.targets.formats import read_annotations
 
 RECIPE = Path(__file__).with_name("demo.toml")
-BASE_STEPS = 70
+BASE_STEPS = 60
 SCENE_B = FinetuneOptions(epochs=10, batch=4, lr=2e-3, patience=0)
-REAL = FinetuneOptions(epochs=100, batch=3, lr=2e-3, patience=0)
+REAL = FinetuneOptions(epochs=60, batch=3, lr=2e-3, schedule="cosine", patience=0)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -87,7 +88,9 @@ def tune(recipe: Recipe, out: Path, name: str, sequence: Path, *, options: Finet
         The figures for `demo.json`.
     """
     tuned = out / f"{name}.onnx"
-    fixed = ("--epochs", options.epochs, "--batch", options.batch, "--lr", options.lr, "--patience", options.patience)
+    shutil.rmtree(out / f"{name}.onnx.checkpoint", ignore_errors=True)  # of an earlier demo, with another network
+    chosen = {name: getattr(options, name) for name in ("epochs", "batch", "lr", "schedule", "patience")}
+    fixed = [word for name, value in chosen.items() for word in (f"--{name}", value)]
     folders = ("--bundle", out / "bundle", "--frames", sequence, "--annotations", sequence)
     _run("finetune", out / "network.onnx", *folders, *fixed, "--threads", 1, "-o", tuned)
     exported = _curves(tuned)
