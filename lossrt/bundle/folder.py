@@ -51,7 +51,7 @@ class Bundle:
             InputError: The bundle is packed, and `out` does not say where they are to lie.
         """
         if self.packed and self.out is None:
-            raise InputError(f"bundle '{self.source}': packed, so that its engines lie elsewhere: pass --out DIR")
+            raise InputError(f"bundle '{self.source}': packed, so that its engines lie elsewhere: pass --engines DIR")
         return (self.out or self.root) / "engines"
 
     def entry(self, graph: str) -> GraphEntry:

@@ -2,7 +2,6 @@
 
 __all__ = ["build"]
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,8 +47,7 @@ def build(
 
     digests = tuple(trust or ())
     plugins = tuple(trusted_library(path, trust=digests, option="--plugin") for path in plugin or ())
-    source = opened(bundle, trust=digests, libraries=plugins, out=out, writes="" if trtexec else "engines")
-    source = source if out is None else dataclasses.replace(source, out=out)
+    source = opened(bundle, trust=digests, libraries=plugins, out=out, engines=out, writes="" if trtexec else "engines")
     lines = _trtexec(source, workspace, plugins) if trtexec or source.manifest.target == TRTEXEC_ONLY else []
     if trtexec:
         if as_json:

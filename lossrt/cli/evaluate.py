@@ -14,6 +14,7 @@ from lossrt.cli import console
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
     BundleArgument,
+    EnginesOption,
     JsonOption,
     MapOption,
     OrtOpsOption,
@@ -85,6 +86,7 @@ def evaluate(
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of ONNX Runtime.")] = 1,
     plugin: PluginOption = None,
     ort_ops: OrtOpsOption = None,
+    engines: EnginesOption = None,
     trust: TrustOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -118,7 +120,7 @@ def evaluate(
         seed=seed,
     )
     with ExitStack() as stack:
-        loaded = opened(bundle, trust=trust, libraries=(*plugins, *filter(None, [operators])))
+        loaded = opened(bundle, trust=trust, libraries=(*plugins, *filter(None, [operators])), engines=engines)
         ready = prepared(loaded, request, stack)
         for warning in ready.warnings:
             console.warn(warning)

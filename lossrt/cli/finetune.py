@@ -9,7 +9,16 @@ import typer
 
 from lossrt.cli import console
 from lossrt.cli.opened import opened
-from lossrt.cli.options import JsonOption, MapOption, OrtOpsOption, PluginOption, SeedOption, TrustOption, pairs
+from lossrt.cli.options import (
+    EnginesOption,
+    JsonOption,
+    MapOption,
+    OrtOpsOption,
+    PluginOption,
+    SeedOption,
+    TrustOption,
+    pairs,
+)
 
 if TYPE_CHECKING:
     from lossrt.device.finetune.run import FinetuneResult
@@ -62,6 +71,7 @@ def finetune(
     ] = None,
     plugin: PluginOption = None,
     ort_ops: OrtOpsOption = None,
+    engines: EnginesOption = None,
     trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,7 +113,7 @@ def finetune(
     with console.progress_bar("finetune") as progress:
         result = run(
             inputs,
-            opened(bundle, trust=trust, libraries=(*plugins, *filter(None, [operators]))),
+            opened(bundle, trust=trust, libraries=(*plugins, *filter(None, [operators])), engines=engines),
             files,
             options=options,
             backend=runs_on,

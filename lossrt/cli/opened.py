@@ -16,6 +16,7 @@ def opened(
     trust: Sequence[str] | None = None,
     libraries: Iterable[Path] = (),
     out: Path | None = None,
+    engines: Path | None = None,
     writes: str = "",
 ) -> "Bundle":
     """Open a bundle. Every value of --trust that is no library's and no engine's digest has to be the bundle's id.
@@ -25,6 +26,7 @@ def opened(
         trust: What --trust was given.
         libraries: Libraries that the verb loads, trusted already.
         out: What --out was given: engines of a packed bundle lie below it, those of a folder where it holds some.
+        engines: What --engines was given: engines lie below it.
         writes: What the verb leaves in the bundle's folder, such as `reports`; it needs `out` where that is packed.
 
     Raises:
@@ -36,10 +38,11 @@ def opened(
 
     if writes and out is None and is_packed(path):
         raise InputError(f"bundle '{path}': packed, so that its {writes} need a folder of their own: pass --out DIR")
-    code = _digests([*libraries, *_engines(path if out is None else out), *_engines(path)]) if trust else set()
+    folders = [folder for folder in (engines, out, path) if folder is not None]
+    code = _digests([*libraries, *(engine for folder in folders for engine in _engines(folder))]) if trust else set()
     expected = tuple(value for value in trust or () if value.lower() not in code)
     elsewhere = out is not None and (is_packed(path) or (out / "engines").is_dir())
-    return open_bundle(path, trust=expected, out=out if elsewhere else None)
+    return open_bundle(path, trust=expected, out=engines or (out if elsewhere else None))
 
 
 def report_folder(bundle: "Bundle", out: Path | None) -> Path:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "BundleArgument",
+    "EnginesOption",
     "GraphOption",
     "JsonOption",
     "MapOption",
@@ -30,6 +31,10 @@ BundleArgument = Annotated[
 ]
 GraphOption = Annotated[str | None, typer.Option("--graph", help="Graphs, separated by commas; all without it.")]
 PrecisionOption = Annotated[str | None, typer.Option("--precision", help="Precisions, separated by commas.")]
+EnginesOption = Annotated[
+    Path | None,
+    typer.Option("--engines", help="Engines lie in DIR/engines, as `build --out DIR` puts them.", metavar="DIR"),
+]
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", help="TensorRT plugin library; its SHA-256 goes with --trust.")
 ]

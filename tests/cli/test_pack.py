@@ -163,3 +163,21 @@ def test_a_manifest_that_poses_as_an_engine_does_not_stand_for_its_bundle(run, o
     code, _, err = run("build", forged.root, "--trtexec", "--trust", own.bundle_id)
     assert code == 2
     assert f"expected id {own.bundle_id}, got {open_bundle(forged.root).bundle_id}" in err
+
+
+def test_where_engines_lie(own, packed, tmp_path):
+    place = tmp_path / "o"
+    for source in (packed, own.root):
+        assert opened(source, engines=place).engines == place / "engines"
+    assert opened(packed, out=place).engines == place / "engines"
+    assert opened(own.root, out=place).engines == own.root / "engines"
+    (place / "engines").mkdir(parents=True)
+    assert opened(own.root, out=place).engines == place / "engines"
+
+
+def test_a_verb_without_an_out_of_its_own_asks_for_the_engines(run, small_bundle, tmp_path):
+    pack_bundle(small_bundle, tmp_path / "small.lossrt")
+    words = ("evaluate", tmp_path / "small.lossrt", "--generate", 2, "--backend", "rtx")
+    code, _, err = run(*words)
+    assert code == 2
+    assert "packed, so that its engines lie elsewhere: pass --engines DIR" in err

@@ -28,6 +28,7 @@ class Step:
         return [word.format_map(places) for word in shlex.split(self.line)]
 
 
+# ONNX Runtime 1.23, the newest for Python 3.10, runs no DeformConv: that network is attached and split, not run.
 STEPS = (
     Step("doctor", says="lossrt export; nothing else needs it"),
     Step("recipes names", says="mot17"),
@@ -57,7 +58,7 @@ STEPS = (
     Step("split {deformable} -o {out}/split", says="heads.safetensors"),
     Step("merge {deformable} --heads {out}/split/heads.safetensors -o {out}/merged.onnx", says="tensors changed"),
     Step(
-        "finetune {deformable} --bundle {packed} --annotations {sequence} --frames {sequence} --epochs 2 --batch 2 "
+        "finetune {network} --bundle {packed} --annotations {sequence} --frames {sequence} --epochs 2 --batch 2 "
         "-o {out}/tuned.onnx",
         says="10 steps in 2 epochs",
     ),
