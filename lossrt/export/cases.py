@@ -171,7 +171,7 @@ CASES: dict[str, GoldenCase] = {
     "ignore": GoldenCase(_ignore),
     "single": GoldenCase(_single, batch=1),
     "cancelling": _adversarial(adversarial.cancelling, _HEATMAP, _DISTANCE, _TOTAL, batch=2),
-    "uniform": _adversarial(adversarial.uniform, _HEATMAP, _DISTANCE, _TOTAL, batch=2),
+    "uniform": _adversarial(adversarial.uniform, _HEATMAP, _DISTANCE, _TOTAL),
     "denormals": _adversarial(adversarial.denormals, _GATHER, _HEATMAP, _DISTANCE),
     "huge": _adversarial(adversarial.huge, _DISTANCE),
     "one_pixel": _adversarial(adversarial.one_pixel, _HEATMAP),
