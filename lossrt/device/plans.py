@@ -45,14 +45,14 @@ class EnginePlan:
         return ".".join(part for part in (self.graph, self.precision, self.variant) if part)
 
     def dims(self, bundle: Bundle) -> str:
-        """Return its sizes as people read them, such as `B=1..10`."""
+        """Return its sizes as people read them, such as `B=1..10`; `K` is the width of a training step's heads."""
         if self.fixed:
             return ", ".join(f"{name}={size}" for name, size in self.fixed.items())
         ranges = graph_ranges(bundle, self.graph)
         if not ranges:
             sizes = bundle.entry(self.graph).spec.sizes
             return ", ".join(f"{name}={size}" for name, size in sizes.items() if name == "B")
-        return ", ".join(f"{name}={span.minimum}..{span.maximum}" for name, span in ranges.items())
+        return ", ".join(dict.fromkeys(_span(name, span) for name, span in ranges.items()))
 
     def model(self, bundle: Bundle) -> bytes:
         """Return the ONNX model to compile, the fixed dimensions fixed."""
@@ -89,6 +89,11 @@ def graph_ranges(bundle: Bundle, graph: str) -> dict[str, ProfileRange]:
             ProfileRange(max(1, size // 2), size, 2 * size) if dim in ("H", "W") else ProfileRange(1, size, size)
         )
     return ranges
+
+
+def _span(name: str, span: ProfileRange) -> str:
+    # One width of a training step's heads stands for all that have its range.
+    return f"{'K' if name.startswith('K_') else name}={span.minimum}..{span.maximum}"
 
 
 def _is_open(dim: str) -> bool:
