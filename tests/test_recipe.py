@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lossrt.errors import InputError
-from lossrt.recipe import load_recipe, parse_recipe, prediction_name, preset_names, preset_text
+from lossrt.recipe import Finetune, load_recipe, parse_recipe, prediction_name, preset_names, preset_text, with_steps
 from tests.validators.samples import recipe_of
 
 TEXT = preset_text("mot17")
@@ -155,3 +155,24 @@ def test_all_mistakes_are_said_at_once() -> None:
 def test_changes_are_checked_as_well() -> None:
     assert refusal(TEXT, batch=0) == "key 'batch': Input should be greater than or equal to 1, got 0"
     assert refusal(TEXT, classes=2) == "heads.hm: expected 2 channels, got 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "said"),
+    [
+        ('steps = ["full.sgd"]', 'steps = ["full.rmsprop"]', "key 'finetune.steps.0'"),
+        ("momentum = 0.9", "momentum = 0", "key 'finetune.momentum': Input should be greater than 0"),
+        ("eps = 1e-8", "eps = 0.0", "key 'finetune.eps'"),
+        ("clip_norm = 0.0", "clip_norm = -1", "key 'finetune.clip_norm'"),
+        ("clip_norm = 0.0", "clipnorm = 1.0", "unknown key 'finetune.clipnorm'; did you mean 'clip_norm'?"),
+    ],
+    ids=["step", "momentum", "epsilon", "clipping", "unknown key"],
+)
+def test_the_finetune_table_is_checked(line: str, wrong: str, said: str) -> None:
+    assert line in TEXT
+    assert said in refusal(TEXT.replace(line, wrong))
+
+
+def test_steps_replace_those_of_the_table() -> None:
+    recipe = with_steps(load_recipe("mot17", finetune={"clip_norm": 2.0}), ["last.sgd", "last.sgd"])
+    assert recipe.finetune == Finetune(steps=("last.sgd",), clip_norm=2.0)

@@ -16,7 +16,7 @@ Arrays = dict[str, NDArray[Any]]
 HEATMAPS: frozenset[LossKind] = frozenset({"fast_focal", "focal"})
 LEARNING_RATE = 1e-3
 STEPS_DONE = 3.0
-HEATMAP_BIAS = -2.2  # logit: a probability of one in ten, as CornerNet starts from
+HEATMAP_BIAS = -4.6  # logit: a probability of one in a hundred, as CenterTrack starts from
 STATE = 0.1  # standard deviation of what an optimizer remembers
 
 
@@ -78,8 +78,8 @@ def _drawn(tensor: TensorSpec, shape: tuple[int, ...], draw: StepDraw, rng: np.r
     if tensor.name == "features":
         values *= draw.features
     elif tensor.name.startswith("param_"):
-        # Weights that keep the size of what they are applied to.
-        values *= np.prod(shape[1:]) ** -0.5 if len(shape) > 1 else STATE
+        # The spread of PyTorch's own initial weights.
+        values *= (3 * np.prod(shape[1:])) ** -0.5 if len(shape) > 1 else STATE
     else:
         values *= STATE * draw.started
         values = np.abs(values) if tensor.low == 0 else values

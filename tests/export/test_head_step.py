@@ -132,7 +132,7 @@ def test_twenty_steps_stay_beside_pytorch(name: str, recipe: Recipe, models: dic
             loss.backward()
             torch.nn.utils.clip_grad_norm_(heads.parameters(), table.clip_norm)
             stepper.step()
-            theirs.append(float(loss))
+            theirs.append(float(loss.detach()))
     assert scope in name
     assert theirs[-1] < theirs[0]
     assert np.max(np.abs(np.array(ours) / np.array(theirs) - 1)) <= LOSS_BAR
