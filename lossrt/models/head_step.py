@@ -48,7 +48,7 @@ class HeadStep(nn.Module):
         with torch.enable_grad():
             parameters = {name: tensors[f"param_{name}"].detach().requires_grad_() for name in names}
             predictions = PREDICTIONS[self.scope](self.recipe, parameters, tensors)
-            losses: dict[str, Tensor] = self.losses({**tensors, **predictions})
+            losses: dict[str, Tensor] = self.losses({**_slots_of(tensors), **tensors, **predictions})
             gradients = dict(
                 zip(names, torch.autograd.grad(losses["loss"], [parameters[name] for name in names]), strict=True)
             )
@@ -61,3 +61,8 @@ class HeadStep(nn.Module):
     def constants(self) -> tuple[float, ...]:
         """Return the epsilons, clamps, weights and coefficients that must survive the export."""
         return (*self.losses.constants(), *epsilons(self.optimizer, self.table))
+
+
+def _slots_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return something of the index's shape, from which losses read the number of slots, where a step has no index."""
+    return {} if "ind" in tensors else {"ind": tensors["mask"]}

@@ -86,7 +86,7 @@ def spec(recipe: Recipe, scope: StepScope, optimizer: StepOptimizer) -> GraphSpe
         *(TensorSpec(f"param_{name}", "float32", dims, "parameter") for name, dims in parameters.items()),
         *_state(parameters, optimizer),
         TensorSpec("lr", "float32", (), "parameter", 0),
-        *(tensor for tensor in losses.inputs if tensor.role == "target"),
+        *(tensor for tensor in losses.inputs if tensor.role == "target" and tensor.name not in _unread(trained, scope)),
     ]
     outputs = [*losses.outputs, OutputSpec("grad_norm")]
     for prefix in ("param", *STATE[optimizer]):
@@ -101,6 +101,14 @@ def spec(recipe: Recipe, scope: StepScope, optimizer: StepOptimizer) -> GraphSpe
 def open_dims(spec: GraphSpec) -> frozenset[str]:
     """Return the dimensions of a step that take any size: all but the slots and the joints."""
     return frozenset(dim for dim in spec.sizes if dim in ("B", "H", "W", "F") or dim.startswith("K_"))
+
+
+def _unread(recipe: Recipe, scope: StepScope) -> set[str]:
+    """Return the indices that a step does not read: where all else comes gathered, only FastFocal reads one."""
+    if scope == "full":
+        return set()
+    read = {HEADS[head].index for head in step_heads(recipe) if recipe.loss_kind(head) == "fast_focal"}
+    return {"ind", "hp_ind"} - read
 
 
 def _features(recipe: Recipe, scope: StepScope) -> list[TensorSpec]:
