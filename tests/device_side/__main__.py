@@ -40,12 +40,13 @@ def main() -> int:
         print(f"wheel: {wheel.stat().st_size:,} bytes", flush=True)
         made = make_materials(folder)
         pythons, absent = interpreters()
-        failed = list(_environments(folder, wheel, made, pythons, pool))
+        failed = 0
+        for problem in _environments(folder, wheel, made, pythons, pool):
+            failed += 1
+            print(f"FAILED {problem}", flush=True)
         for line in absent:
             print(f"skipped {line}")
-    for line in failed:
-        print(f"FAILED {line}")
-    print(f"{len(failed)} failed, {time.monotonic() - begun:.0f} s")
+    print(f"{failed} failed, {time.monotonic() - begun:.0f} s")
     return 1 if failed else 0
 
 
