@@ -5,10 +5,10 @@ The gradients are autograd's; nothing here is derived by hand. The export turns 
 
 __all__ = ["GenericLossGrad", "gradient_spec"]
 
+import torch
 from torch import Tensor, nn
 
 from lossrt.models import generic
-from lossrt.models.reference.autograd import losses_and_gradients
 from lossrt.recipe import Recipe
 from lossrt.spec import GraphSpec, OutputSpec
 
@@ -30,7 +30,12 @@ class GenericLossGrad(nn.Module):
 
     def forward(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses, then `grad_pred_<head>`, in the shape and type of the prediction."""
-        return losses_and_gradients(self.loss, tensors, predictions=self.predictions)
+        with torch.enable_grad():
+            leaves = {name: tensors[name].detach().requires_grad_() for name in self.predictions}
+            losses = self.loss({**tensors, **leaves})
+            gradients = torch.autograd.grad(losses["loss"], list(leaves.values()))
+        named = {f"grad_{name}": gradient for name, gradient in zip(leaves, gradients, strict=True)}
+        return {name: value.detach() for name, value in losses.items()} | named
 
 
 def gradient_spec(recipe: Recipe) -> GraphSpec:
