@@ -27,6 +27,7 @@ class Lane:
         self._targets: dict[str, Any] = dict.fromkeys(outputs)
         self._plan: Plan | None = None
         self._own: dict[str, NDArray[Any]] = {}
+        self._lent = False  # an array of the caller's is bound
 
     def run(self, checked: Checked, out: Mapping[str, Any] | None) -> dict[str, Any]:
         """Run on checked arrays.
@@ -40,13 +41,15 @@ class Lane:
             BackendError: The graph fails.
         """
         self._binding.feed(checked.values)
-        self._aim(checked.plan, out or {})
+        if out or self._lent or checked.plan is not self._plan:
+            self._aim(checked.plan, out or {})
         self._binding.run()
-        own = self._own
-        given = out or {}
-        return {name: given[name] if name in given else own[name].copy() for name in self._outputs}
+        if not out:
+            return {name: array.copy() for name, array in self._own.items()}
+        return {name: out[name] if name in out else self._own[name].copy() for name in self._outputs}
 
     def _aim(self, plan: Plan, out: Mapping[str, Any]) -> None:
+        self._lent = bool(out)
         if plan is not self._plan:
             self._own, self._plan = plan.new_outputs(), plan
         for name in self._outputs:

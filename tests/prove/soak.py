@@ -21,7 +21,7 @@ from tests.prove.exported import given_or_exported
 
 GRAPH = "generic_loss"
 THREADS = 4
-MOST_GROWTH_MB = 4.0
+MOST_GROWTH_MB = 8.0  # 100 bytes a call; four threads' copies of a batch take about as much, on and off
 WARM_UP = 2  # tenths
 
 
