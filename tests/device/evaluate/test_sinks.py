@@ -115,5 +115,8 @@ def test_a_curve_is_written(tmp_path):
     picture.write()
     assert (tmp_path / "c.svg").read_text().startswith("<svg")
     (tmp_path / "file").write_text("")
+    refused = CurveFile(tmp_path / "file" / "c.svg", ["loss"], title="street")
+    refused.write()  # nothing to draw, nothing to write
+    show_all(refused)
     with pytest.raises(StorageError, match="--curve"):
-        CurveFile(tmp_path / "file" / "c.svg", ["loss"], title="street").write()
+        refused.write()
