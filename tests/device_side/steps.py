@@ -52,6 +52,10 @@ STEPS = (
     Step("evaluate {packed} --annotations {sequence} --generate 12 -o {out}/made.jsonl", says="12 frames"),
     Step("evaluate {packed} --annotations {sequence} --generate 12 -o {out}/made.jsonl --resume", says="12 frames"),
     Step("evaluate {packed} --annotations {real} --generate 600 -o {out}/real.jsonl", says=" frames/s"),
+    Step(
+        "evaluate {packed} --model {network} --frames {sequence} --annotations {sequence} -o {out}/network.jsonl",
+        says="12 frames",
+    ),
     Step("attach {network} --bundle {packed} -o {out}/attached.onnx", says="outputs added: loss"),
     Step("attach {deformable} --bundle {packed} -o {out}/deformable.onnx", says="outputs added: loss"),
     Step("doctor {out}/attached.onnx", says="on ort: every node is taken"),
