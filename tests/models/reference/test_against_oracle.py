@@ -38,8 +38,9 @@ def read_pixels(recipe: Recipe, arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def test_the_tables_hold_the_same_graphs_and_the_samples_every_loss() -> None:
-    assert set(ORACLES) == set(REFERENCES)
-    assert {graph for recipe in FAMILY.values() for graph in graphs_of(recipe)} | {"gather_feat"} == set(ORACLES)
+    losses = {graph for graph in ORACLES if not graph.startswith("head_step_")}  # tests/models/test_head_step.py
+    assert losses == set(REFERENCES)
+    assert {graph for recipe in FAMILY.values() for graph in graphs_of(recipe)} | {"gather_feat"} == losses
 
 
 @recipes
