@@ -4,7 +4,7 @@ One node, one function: every runtime that inlines local functions runs the file
 may take the node over where one exists. Two bodies give bit-identical results.
 """
 
-__all__ = ["BODIES", "DOMAIN", "gather_function", "gather_op"]
+__all__ = ["BODIES", "DOMAIN", "NAME", "gather_function", "gather_op", "registered"]
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +19,22 @@ _FLOATS = ["tensor(float)", "tensor(float16)", "tensor(bfloat16)", "tensor(doubl
 
 
 @contextmanager
-def gather_op() -> Iterator[values.Op]:
-    """Yield the operator that the exporter emits for `torch.ops.lossrt.gather_feat`.
+def registered(schema: onnx.defs.OpSchema) -> Iterator[values.Op]:
+    """Yield an operator of ours for the exporter to emit.
 
-    The exporter's type inference asks ONNX for the operator's schema, so one is registered for the time being. Left
+    The exporter's type inference asks ONNX for the operator's schema, so it is registered for the time being. Left
     there, it would hide the local function from ONNX's own shape inference.
     """
+    onnx.defs.register_schema(schema)
+    try:
+        yield values.Op(values.Opset(schema.domain, schema.since_version), schema.name, schema)
+    finally:
+        onnx.defs.deregister_schema(schema.name, schema.since_version, schema.domain)
+
+
+@contextmanager
+def gather_op() -> Iterator[values.Op]:
+    """Yield the operator that the exporter emits for `torch.ops.lossrt.gather_feat`."""
     formal = onnx.defs.OpSchema.FormalParameter
     schema = onnx.defs.OpSchema(
         NAME,
@@ -34,11 +44,8 @@ def gather_op() -> Iterator[values.Op]:
         outputs=[formal("gathered", "T")],
         type_constraints=[("T", _FLOATS, "Type of the map.")],
     )
-    onnx.defs.register_schema(schema)
-    try:
-        yield values.Op(values.Opset(DOMAIN, 1), NAME, schema)
-    finally:
-        onnx.defs.deregister_schema(NAME, 1, DOMAIN)
+    with registered(schema) as operator:
+        yield operator
 
 
 def gather_function(body: str, *, opset: int) -> onnx.FunctionProto:

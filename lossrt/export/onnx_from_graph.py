@@ -18,7 +18,7 @@ from onnx import shape_inference
 from torch import Tensor, nn
 
 from lossrt.errors import InputError, nearest
-from lossrt.export.gather_function import gather_function, gather_op
+from lossrt.export.local_functions import attach_functions, translations
 from lossrt.export.onnx_from_gradient import traced_gradients
 from lossrt.models import Graph
 from lossrt.passes.inline import inline_functions
@@ -111,8 +111,7 @@ def onnx_from_module(
     model: onnx.ModelProto = program.model_proto
     _tidy(model, spec)
     body = "flat" if options.gather == "flat" else "elements"
-    if any(node.domain for node in model.graph.node):
-        model.functions.append(gather_function(body, opset=EXPORTER_OPSET))
+    attach_functions(model, body=body, opset=EXPORTER_OPSET)
     if options.gather != "function" or not options.platform.functions:
         model = inline_functions(model)
     model = convert_opset(model, options.platform.opset)
@@ -133,7 +132,7 @@ def example_tensors(spec: GraphSpec) -> dict[str, Tensor]:
 def _export(module: nn.Module, spec: GraphSpec, open_dims: frozenset[str]) -> Any:
     dims = {name: torch.export.Dim(name, min=1) for name in sorted(open_dims & set(spec.sizes))}
     shapes = {t.name: {i: dims[d] for i, d in enumerate(t.dims) if d in dims} for t in spec.inputs}
-    with warnings.catch_warnings(), quiet("torch.onnx"), gather_op() as operator:
+    with warnings.catch_warnings(), quiet("torch.onnx"), translations() as table:
         # The exporter warns of its own deprecations; none concerns the graph, and the gates check what came out.
         warnings.simplefilter("ignore")
         return torch.onnx.export(
@@ -143,7 +142,7 @@ def _export(module: nn.Module, spec: GraphSpec, open_dims: frozenset[str]) -> An
             opset_version=EXPORTER_OPSET,
             verbose=False,
             dynamic_shapes=(shapes,) if dims else None,
-            custom_translation_table={torch.ops.lossrt.gather_feat.default: _translation(operator)},
+            custom_translation_table=table,
         )
 
 
@@ -157,13 +156,6 @@ def quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _translation(operator: Any) -> Any:
-    def translate(feat: Any, ind: Any) -> Any:
-        return operator(feat, ind)
-
-    return translate
 
 
 def _name_values(program: Any, spec: GraphSpec) -> None:
@@ -193,11 +185,20 @@ def _tidy(model: onnx.ModelProto, spec: GraphSpec) -> None:
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
     for node in model.graph.node:
+        _drop_default(node)
         found = {entry.key: entry.value for entry in node.metadata_props}
         del node.metadata_props[:]
         node.doc_string = ""
         for key, text in _origin(found).items():
             node.metadata_props.add(key=key, value=text)
+
+
+def _drop_default(node: onnx.NodeProto) -> None:
+    """Leave out that a scatter does not reduce: some parsers refuse the attribute whatever it says."""
+    kept = [entry for entry in node.attribute if (entry.name, entry.s) != ("reduction", b"none")]
+    if len(kept) < len(node.attribute):
+        del node.attribute[:]
+        node.attribute.extend(kept)
 
 
 def _origin(found: Mapping[str, str]) -> dict[str, str]:

@@ -4,9 +4,7 @@ A scatter that adds is refused by TensorRT for RTX, and its order is nobody's on
 its pixel first; a plain scatter then writes equal values to a pixel, in whatever order.
 """
 
-__all__ = ["map_from_slots", "summed_by_pixel"]
-
-from typing import cast
+__all__ = ["map_from_slots", "sum_by_pixel"]
 
 import torch
 from jaxtyping import Float, Int64
@@ -25,36 +23,40 @@ def map_from_slots(
     """
     batch, channels = values.shape[:2]
     index_BDS = ind.unsqueeze(1).expand(-1, channels, -1)
-    return values.new_zeros(batch, channels, pixels).scatter(2, index_BDS, summed_by_pixel(values, ind))
+    return values.new_zeros(batch, channels, pixels).scatter(2, index_BDS, sum_by_pixel(values, ind))
 
 
-def summed_by_pixel(values: Float[Tensor, "B D S"], ind: Int64[Tensor, "B S"]) -> Float[Tensor, "B D S"]:
+@torch.library.custom_op("lossrt::sum_by_pixel", mutates_args=())
+def sum_by_pixel(values: Tensor, ind: Tensor) -> Tensor:
     """Return for each slot the sum over all slots with the same index.
 
     Each slot knows the next one at its pixel. In log2(S) rounds every slot adds what the slot at the end of its chain has
-    collected, and the chain doubles: S·log S additions, where a table of equal indices takes S². Where S is open, so that
-    the rounds cannot be counted, it is the table.
+    collected, and the chain doubles: S·log S additions, where a table of equal indices takes S².
 
-    Args:
-        values: Values by slot.
-        ind: Index of each slot.
+    Shapes:
+        values  [B, D, S]  float
+        ind     [B, S]     int64
+        return  [B, D, S]  float
     """
-    slots = cast("int | torch.SymInt", ind.shape[1])
+    slots = ind.shape[1]
     equal_BSS = ind.unsqueeze(2) == ind.unsqueeze(1)
-    if not isinstance(slots, int):
-        return torch.where(equal_BSS.unsqueeze(1), values.unsqueeze(2), 0.0).sum(-1)
-    # Counted in float32, whose minimum every runtime has; exact far beyond any number of slots.
-    place = torch.arange(slots, dtype=torch.float32, device=ind.device)
+    place = torch.arange(slots, device=ind.device)
     later = place.unsqueeze(0) > place.unsqueeze(1)
-    following = torch.where(equal_BSS & later, place, float(slots)).amin(-1)
-    first = torch.where(equal_BSS, place, float(slots)).amin(-1).long()
+    following = torch.where(equal_BSS & later, place, slots).amin(-1)
+    first = torch.where(equal_BSS, place, slots).amin(-1)
     # Slot S holds zeros and follows itself: the end of every chain.
-    chain = torch.nn.functional.pad(following, (0, 1), value=float(slots)).long()
+    chain = torch.nn.functional.pad(following, (0, 1), value=slots)
     total = torch.nn.functional.pad(values, (0, 1))
     for _ in range((slots - 1).bit_length()):
         total = total + _taken(total, chain)
         chain = chain.gather(1, chain)
     return _taken(total, first)
+
+
+@sum_by_pixel.register_fake
+def _(values: Tensor, ind: Tensor) -> Tensor:
+    del ind
+    return values.new_empty(values.shape)
 
 
 def _taken(values_BDS: Tensor, place_BN: Tensor) -> Tensor:

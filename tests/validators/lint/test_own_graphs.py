@@ -13,8 +13,8 @@ from lossrt.validators.lint.engine import lint_model
 from lossrt.validators.lint.findings import lint_fails
 from lossrt.validators.lint.fix import fix_model
 
-# The total holds every operator of the losses; the gather is the one that stands alone.
-NAMES = ("gather_feat", "generic_loss")
+# The totals hold every operator of the losses and of their gradients; the gather is the one that stands alone.
+NAMES = ("gather_feat", "generic_loss", "generic_loss_grad")
 
 Exports = dict[tuple[str, int, bool], onnx.ModelProto]
 
