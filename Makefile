@@ -15,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --c
 ORT := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,device)
 
 .DEFAULT_GOAL := help
-.PHONY: help export build validate bench report demo test test-browser test-device prove prove-family soak cost gpu-check check clean constraints
+.PHONY: help export build validate bench report demo test test-browser test-device prove prove-family prove-steps soak cost gpu-check check clean constraints
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -60,6 +60,9 @@ prove: $(VENV)/installed-dev ## hold the validator to its word: mutants caught, 
 
 prove-family: $(VENV)/installed-dev ## hold every recipe's whole loss to 2e-6 of the oracle over 20 seeds
 	$(VENV)/bin/python -m tests.prove.family
+
+prove-steps: $(VENV)/installed-dev ## hold every training step to PyTorch's own error at full size, and to its memory (10 minutes)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.prove.head_step
 
 soak: $(VENV)/installed-dev ## hold LossSession and evaluate to their word: overhead, 100,000 calls, 2,000 frames killed and resumed (4 minutes)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.prove.overhead

@@ -9,7 +9,7 @@ import argparse
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,11 @@ from lossrt.targets.scenes import generated_scene
 from lossrt.targets.step_inputs import StepDraw, step_inputs
 
 Arrays = dict[str, NDArray[Any]]
+Size = Callable[[NDArray[Any]], Any]
 TWICE, LOSS_BAR, MEMORY_BAR = 2.0, 2e-6, 230e6
 LENGTH = 20
+DONE = (0, 3)
+FEW = 200
 GPU = "8.9"
 
 
@@ -53,34 +56,72 @@ def pytorch(recipe: Recipe, name: str, arrays: Mapping[str, NDArray[Any]], *, wi
     return {key: value.numpy() for key, value in GRAPHS[name].reference(recipe, tensors).items()}
 
 
-def changes(before: Arrays, after: Arrays) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Yield the change of every parameter."""
-    for name, array in after.items():
-        if name.startswith("new_param_"):
-            yield name, array.astype(np.float64) - before[name.removeprefix("new_")].astype(np.float64)
+def after(outputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Return what a step leaves to the next one, under the names of its inputs."""
+    return {name.removeprefix("new_"): array for name, array in outputs.items() if name.startswith("new_")}
 
 
-def one_step(recipe: Recipe, name: str, session: OrtSession, arrays: Arrays) -> bool:
-    """Compare one step's weight change, all parameters together and the worst of them, and print it.
+def changes(before: Arrays, found: Arrays) -> Arrays:
+    """Return the change of every parameter."""
+    names = [name for name in before if name.startswith("param_")]
+    return {name[6:]: found[f"new_{name}"].astype(np.float64) - before[name].astype(np.float64) for name in names}
 
-    A tensor of one or two weights may be lucky in PyTorch, so that none is held to less than half a unit in the last
-    place of its new weights.
+
+def gradients(before: Arrays, found: Arrays, state: str) -> Arrays:
+    """Return what a step added to the optimizer's running gradient, which decays by 0.9 in both optimizers."""
+    names = [name for name in before if name.startswith(state) and not name.startswith("exp_avg_sq_")]
+    return {
+        name.removeprefix(state): found[f"new_{name}"].astype(np.float64) - 0.9 * before[name].astype(np.float64)
+        for name in names
+    }
+
+
+def one_step(recipe: Recipe, name: str, session: OrtSession, arrays: Arrays, *, done: int) -> bool:
+    """Compare the step after `done` ones: what the gradients gave the optimizer's state, and the weights' change.
+
+    AdamW divides a gradient by its own size, so that the few weights whose gradient is next to 0 have nearly all of the
+    error, on either side: a handful of 741,387 is the norm. Its change is held by the error that 99 % stay below.
     """
-    exact = pytorch(recipe, name, arrays, wide=True)
-    wide = dict(changes(arrays, exact))
-    sides = [dict(changes(arrays, found)) for found in (session.run(arrays), pytorch(recipe, name, arrays))]
-    ours, theirs = ({part: np.linalg.norm(side[part] - wide[part]) for part in wide} for side in sides)
-    least = {part: np.linalg.norm(np.spacing(np.abs(exact[part].astype(np.float32))) / 2) for part in wide}
-    ratios = {part: float(ours[part] / max(theirs[part], least[part])) for part in wide}
-    whole = [np.linalg.norm(list(errors.values())) for errors in (ours, theirs)]
-    size = np.linalg.norm([np.linalg.norm(change) for change in wide.values()])
+    for _ in range(done):
+        arrays = arrays | after(pytorch(recipe, name, arrays))
+    results = [session.run(arrays), pytorch(recipe, name, arrays), pytorch(recipe, name, arrays, wide=True)]
+    adamw = name.endswith("_adamw")
+    state = "exp_avg_" if adamw else "momentum_"
+    good = compare(f"{name}: step {done + 1}, gradients, norm", [gradients(arrays, found, state) for found in results])
+    moves = [changes(arrays, found) for found in results]
+    good &= compare(f"{name}: step {done + 1}, weight change, norm", moves, held=not adamw)
+    return compare(f"{name}: step {done + 1}, weight change, 99 % quantile", moves, size=most) and good
+
+
+def compare(what: str, sides: list[Arrays], *, size: Size = np.linalg.norm, held: bool = True) -> bool:
+    """Print how far ours and PyTorch's are from float64's, all parameters together and the worst of them.
+
+    A tensor of a few weights may be lucky in PyTorch: only those of `FEW` weights and more are held one by one.
+
+    Args:
+        what: What is compared.
+        sides: Ours, PyTorch's and float64's, by parameter.
+        size: How errors are summed up.
+        held: Whether the bar applies.
+    """
+    wide = sides[2]
+    ours, theirs = ({part: np.abs(side[part] - wide[part]).ravel() for part in wide} for side in sides[:2])
+    ratios = {part: float(size(ours[part]) / size(theirs[part])) for part in wide if wide[part].size >= FEW}
+    whole = [
+        float(size(np.concatenate([np.abs(errors[part]).ravel() for part in wide]))) for errors in (ours, theirs, wide)
+    ]
     worst = max(ratios, key=lambda part: ratios[part])
     print(
-        f"{name}: one step, weight change against float64: ours {whole[0] / size:.2e}, PyTorch {whole[1] / size:.2e}, "
-        f"ratio {whole[0] / whole[1]:.2f}; worst tensor {worst.removeprefix('new_param_')} {ratios[worst]:.2f}",
+        f"{what}: ours {whole[0] / whole[2]:.2e}, PyTorch {whole[1] / whole[2]:.2e}, ratio {whole[0] / whole[1]:.2f}"
+        f"; worst tensor {worst} {ratios[worst]:.2f}{'' if held else ' (for information)'}",
         flush=True,
     )
-    return bool(whole[0] <= TWICE * whole[1]) and ratios[worst] <= TWICE
+    return not held or (whole[0] <= TWICE * whole[1] and ratios[worst] <= TWICE)
+
+
+def most(errors: NDArray[np.float64]) -> float:
+    """Return what all but one in a hundred errors stay below."""
+    return float(np.quantile(errors, 0.99))
 
 
 def many_steps(recipe: Recipe, name: str, session: OrtSession, arrays: Arrays) -> bool:
@@ -92,8 +133,8 @@ def many_steps(recipe: Recipe, name: str, session: OrtSession, arrays: Arrays) -
         last = float(wanted["loss"])
         first = first if step else last
         worst = max(worst, abs(float(found["loss"]) / last - 1))
-        ours |= {key.removeprefix("new_"): value for key, value in found.items() if key.startswith("new_")}
-        theirs |= {key.removeprefix("new_"): value for key, value in wanted.items() if key.startswith("new_")}
+        ours |= after(found)
+        theirs |= after(wanted)
     print(f"{name}: {LENGTH} steps at lr 1e-3, loss {first:.4f} to {last:.4f}: parts by {worst:.2e}", flush=True)
     return worst <= LOSS_BAR
 
@@ -124,16 +165,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", default=",".join(STEPS))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bundle", type=Path, help="take the graphs from a bundle of mot17 instead of exporting them")
     given = parser.parse_args()
     torch.set_num_threads(1)
     recipe = with_steps(load_recipe("mot17"), given.steps.split(","))
     compiler = importlib.util.find_spec("tensorrt_rtx") is not None
     failed = []
     for name in step_graphs(recipe):
-        model = onnx_from_graph(GRAPHS[name], recipe, options=ExportOptions())
+        exported = given.bundle and onnx.load(given.bundle / "graphs" / f"{name}.fp32.onnx")
+        model = exported or onnx_from_graph(GRAPHS[name], recipe, options=ExportOptions())
         arrays = inputs(recipe, name, seed=given.seed)
         with OrtSession(bytes(model.SerializeToString()), threads=1) as session:
-            checks = {"one step": one_step(recipe, name, session, arrays)}
+            checks = {f"step {n + 1}": one_step(recipe, name, session, arrays, done=n) for n in DONE}
             checks["many steps"] = many_steps(recipe, name, session, arrays)
         if compiler:
             checks["memory"] = memory(name, model, GRAPHS[name].spec(recipe).sizes)
