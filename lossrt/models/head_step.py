@@ -15,7 +15,6 @@ from lossrt.models.head_step_update import adamw, clipped, epsilons, global_norm
 from lossrt.recipe import Finetune, Recipe, StepOptimizer, StepScope
 
 UPDATES = {"sgd": sgd, "adamw": adamw}
-PREDICTIONS = {"full": full_predictions, "last": last_predictions}
 
 
 class HeadStep(nn.Module):
@@ -47,7 +46,7 @@ class HeadStep(nn.Module):
         names = list(parameter_dims(self.recipe, self.scope))
         with torch.enable_grad():
             parameters = {name: tensors[f"param_{name}"].detach().requires_grad_() for name in names}
-            predictions = PREDICTIONS[self.scope](self.recipe, parameters, tensors)
+            predictions = self._predictions(parameters, tensors)
             losses: dict[str, Tensor] = self.losses({**_slots_of(tensors), **tensors, **predictions})
             gradients = dict(
                 zip(names, torch.autograd.grad(losses["loss"], [parameters[name] for name in names]), strict=True)
@@ -57,6 +56,12 @@ class HeadStep(nn.Module):
             norm = global_norm(gradients)
             new = UPDATES[self.optimizer](given, clipped(gradients, norm, self.table), tensors, self.table)
         return {**{name: loss.detach() for name, loss in losses.items()}, "grad_norm": norm, **new}
+
+    def _predictions(self, parameters: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.scope == "last":
+            return last_predictions(self.recipe, parameters, tensors)
+        # AdamW divides a gradient by its own size, and so lays bare the rounding error of the small ones.
+        return full_predictions(self.recipe, parameters, tensors, exact=self.optimizer == "adamw")
 
     def constants(self) -> tuple[float, ...]:
         """Return the epsilons, clamps, weights and coefficients that must survive the export."""

@@ -8,7 +8,17 @@ Source: Lavin & Gray, "Fast algorithms for convolutional neural networks" (arXiv
 and infinity round a third as much as the usual 0, ±1, ±2, whose powers spread further.
 """
 
-__all__ = ["BEFORE", "BEHIND", "PIXELS", "convolved", "filter_tiles", "input_tiles", "map_from_tiles"]
+__all__ = [
+    "BEFORE",
+    "BEHIND",
+    "PIXELS",
+    "convolved",
+    "convolved_exactly",
+    "filter_tiles",
+    "input_tiles",
+    "map_from_tiles",
+    "plain_tiles",
+]
 
 import math
 from collections.abc import Sequence
@@ -34,8 +44,17 @@ def input_tiles(padded: Float[Tensor, "B F Hp Wp"]) -> Float[Tensor, "36 F N"]:
     Args:
         padded: The map with `BEFORE` and `BEHIND` zeros around it.
     """
+    return _cut(padded, _input_matrix())
+
+
+def plain_tiles(padded: Float[Tensor, "B F Hp Wp"]) -> Float[Tensor, "36 F N"]:
+    """Return the neighbourhoods of all tiles as they are, in the order of `input_tiles`."""
+    return _cut(padded, [[float(row == column) for column in range(SIDE)] for row in range(SIDE)])
+
+
+def _cut(padded: Tensor, matrix: Matrix) -> Tensor:
     batch, features, height, width = padded.shape
-    kernel = _matrix(_both_ways(_input_matrix()), padded).reshape(SIDE * SIDE, 1, SIDE, SIDE)
+    kernel = _matrix(_both_ways(matrix), padded).reshape(SIDE * SIDE, 1, SIDE, SIDE)
     planes = padded.reshape(batch * features, 1, height, width)
     tiles = torch.nn.functional.conv2d(planes, kernel, stride=TILE)
     return tiles.reshape(batch, features, SIDE * SIDE, -1).permute(2, 1, 0, 3).reshape(SIDE * SIDE, features, -1)
@@ -53,6 +72,42 @@ def convolved(tiles: Float[Tensor, "36 F N"], filters: Float[Tensor, "36 K F"]) 
     products = torch.bmm(filters, tiles)
     back = _matrix(_both_ways(_output_matrix()), filters)
     return (back @ products.reshape(SIDE * SIDE, -1)).reshape(PIXELS, filters.shape[1], -1)
+
+
+def convolved_exactly(
+    tiles: Float[Tensor, "36 F N"], plain: Float[Tensor, "36 F N"], weight: Float[Tensor, "K F 3 3"]
+) -> Float[Tensor, "16 K N"]:
+    """Return the same convolution, whose weights' gradient is summed pixel by pixel.
+
+    That is four times the work of the transposed product, for a fifth of its rounding error: an optimizer that divides
+    each gradient by its own size needs it, since there the smallest gradients count as much as the largest.
+
+    Args:
+        tiles: From `input_tiles`.
+        plain: From `plain_tiles`.
+        weight: The filters.
+    """
+    result: Tensor = _Exactly.apply(weight, tiles, plain)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return result
+
+
+class _Exactly(torch.autograd.Function):
+    """Forward by tiles; backward, each tap's gradient is the product of the outputs' with what the tap reads."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, weight: Tensor, tiles: Tensor, plain: Tensor) -> Tensor:
+        ctx.save_for_backward(plain)
+        return convolved(tiles, filter_tiles(weight))
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (plain,) = ctx.saved_tensors  # type: ignore[attr-defined]  # ctx takes any attribute
+        outputs, taps = range(TILE), range(TAPS)
+        read = [(y + dy) * SIDE + x + dx for y in outputs for x in outputs for dy in taps for dx in taps]
+        features = plain.shape[1]
+        around = plain.index_select(0, torch.tensor(read, device=plain.device)).reshape(PIXELS, -1, plain.shape[2])
+        by_tap = torch.bmm(grads[0], around.transpose(1, 2)).sum(0).reshape(-1, TAPS * TAPS, features)
+        return by_tap.transpose(1, 2).reshape(-1, features, TAPS, TAPS), None, None
 
 
 def map_from_tiles(values: Float[Tensor, "16 D N"], like: Float[Tensor, "B F H W"]) -> Float[Tensor, "B D H W"]:

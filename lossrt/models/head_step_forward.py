@@ -17,9 +17,11 @@ from lossrt.models.head_step_conv import (
     BEHIND,
     PIXELS,
     convolved,
+    convolved_exactly,
     filter_tiles,
     input_tiles,
     map_from_tiles,
+    plain_tiles,
 )
 from lossrt.models.head_step_spec import TAPS, is_dense, step_heads
 from lossrt.recipe import HEADS, Recipe, prediction_name
@@ -27,19 +29,26 @@ from lossrt.recipe import HEADS, Recipe, prediction_name
 Parameters = Mapping[str, Tensor]
 
 
-def full_predictions(recipe: Recipe, parameters: Parameters, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def full_predictions(
+    recipe: Recipe, parameters: Parameters, tensors: Mapping[str, Tensor], *, exact: bool
+) -> dict[str, Tensor]:
     """Return every head's prediction from `features`: [B, D, H, W] where the loss reads a map, else [B, D, S].
 
     Args:
         recipe: The heads.
         parameters: Weights and biases of both convolutions.
         tensors: The graph's inputs: `features`, [B, F, H, W], and the indices.
+        exact: Spend twice the time on gradients that are small for their sums.
     """
     features = tensors["features"]
     padded = torch.nn.functional.pad(features, (BEFORE, BEHIND, BEFORE, BEHIND))
     dense = [head for head in step_heads(recipe) if is_dense(recipe, head)]
     tiles = input_tiles(padded)
-    predictions = {head: _dense(head, parameters, tiles, features) for head in dense}
+    plain = plain_tiles(padded) if exact else None
+    predictions = {}
+    for head in dense:
+        before = _convolved(parameters[f"{head}_0_weight"], tiles, plain) + parameters[f"{head}_0_bias"].unsqueeze(1)
+        predictions[head] = _dense(head, parameters, before, features)
     patches: dict[str, Tensor] = {}
     for head in step_heads(recipe):
         index = HEADS[head].index
@@ -69,10 +78,13 @@ def last_predictions(recipe: Recipe, parameters: Parameters, tensors: Mapping[st
     return predictions
 
 
+def _convolved(weight: Tensor, tiles: Tensor, plain: Tensor | None) -> Tensor:
+    return convolved(tiles, filter_tiles(weight)) if plain is None else convolved_exactly(tiles, plain, weight)
+
+
 def _dense(
-    head: str, parameters: Parameters, tiles: Float[Tensor, "36 F N"], features: Float[Tensor, "B F H W"]
+    head: str, parameters: Parameters, before: Float[Tensor, "16 K N"], features: Float[Tensor, "B F H W"]
 ) -> Float[Tensor, "B D H W"]:
-    before = convolved(tiles, filter_tiles(parameters[f"{head}_0_weight"])) + parameters[f"{head}_0_bias"].unsqueeze(1)
     weight = parameters[f"{head}_2_weight"].flatten(1).unsqueeze(0).expand(PIXELS, -1, -1)
     # Once for each pixel of the tile: ONNX Runtime loses digits where it sums a gradient over two axes at once.
     bias = parameters[f"{head}_2_bias"].reshape(1, -1, 1).expand(PIXELS, -1, 1)
