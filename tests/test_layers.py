@@ -87,7 +87,8 @@ for graph, entry in bundle.manifest.graphs.items():
     for case in bundle.cases(graph, "fp32"):
         check_arrays(entry.spec, case.input)
         for output, estimate in ORACLES[graph](bundle.manifest.recipe, case.input).items():
-            assert estimate.value.tobytes() == case.oracle[output].tobytes(), (graph, case.name, output)
+            if output in case.oracle:  # whole maps are not kept
+                assert estimate.value.tobytes() == case.oracle[output].tobytes(), (graph, case.name, output)
 print("same")
 """
 

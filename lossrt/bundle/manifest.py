@@ -77,7 +77,9 @@ class Manifest(BaseModel):
                 continue
             lender = self.graphs.get(entry.inputs_of)
             if lender is None or lender.inputs_of is not None:
-                raise ValueError(f"graph '{graph}': inputs_of: expected a graph that has inputs, got '{entry.inputs_of}'")
+                raise ValueError(
+                    f"graph '{graph}': inputs_of: expected a graph that has inputs, got '{entry.inputs_of}'"
+                )
             for precision, cases in entry.cases.items():
                 if lacking := sorted(set(cases) - set(lender.cases.get(precision, ()))):
                     raise ValueError(f"graph '{graph}': case '{lacking[0]}': not among those of '{entry.inputs_of}'")

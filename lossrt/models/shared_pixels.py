@@ -39,6 +39,8 @@ def sum_by_pixel(values: Tensor, ind: Tensor) -> Tensor:
         return  [B, D, S]  float
     """
     slots = ind.shape[1]
+    if slots == 0:
+        return values.clone()
     equal_BSS = ind.unsqueeze(2) == ind.unsqueeze(1)
     place = torch.arange(slots, device=ind.device)
     later = place.unsqueeze(0) > place.unsqueeze(1)

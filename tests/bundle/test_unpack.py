@@ -58,7 +58,9 @@ def test_only_this_user_can_enter_the_folder(packed: Path, scratch: Path) -> Non
 
 
 def test_it_has_no_place_for_engines_of_its_own(bundle: Bundle, packed: Path) -> None:
-    with pytest.raises(InputError, match=r"toy\.lossrt': packed, so that its engines lie elsewhere: pass --engines DIR"):
+    with pytest.raises(
+        InputError, match=r"toy\.lossrt': packed, so that its engines lie elsewhere: pass --engines DIR"
+    ):
         _ = open_bundle(packed).engines
     assert open_bundle(packed, out=Path("elsewhere")).engines == Path("elsewhere/engines")
     assert open_bundle(bundle.root, out=Path("elsewhere")).engines == Path("elsewhere/engines")

@@ -36,8 +36,12 @@ def test_the_bundle_opens_and_says_what_it_holds(small_bundle, small_recipe) -> 
     assert (manifest.target, manifest.gather, manifest.dynamic) == ("ort", "function", ("B",))
     assert (manifest.annotations, manifest.seed) == ("generated", 0)
     assert {"lossrt", "torch", "onnx"} <= set(manifest.tools)
-    assert list(manifest.graphs) == list(NAMES)
-    for graph, entry in manifest.graphs.items():
+    assert list(manifest.graphs) == [*NAMES, "generic_loss_grad"]
+    gradients = manifest.graphs["generic_loss_grad"]
+    assert gradients.inputs_of == "generic_loss"
+    assert gradients.cases == manifest.graphs["generic_loss"].cases
+    for graph in NAMES:
+        entry = manifest.graphs[graph]
         assert entry.spec == signature(graph, small_recipe)
         assert entry.precisions == ("fp32",)
         assert entry.cases["fp32"] == tuple(case for case in CASES if CASES[case].concerns(graph, small_recipe))

@@ -70,7 +70,7 @@ def _axis(site: Site) -> Iterator[Fault]:
             for perm in ([*attribute.ints[1:], attribute.ints[0]], sorted(attribute.ints)):
                 if perm != list(attribute.ints):
                     yield Fault(f"perm {list(attribute.ints)} becomes {perm}", _attribute_edit("perm", perm))
-    if site.node.op_type in TAKES_AXES and site.node.input[1] in site.constants:
+    if site.node.op_type in TAKES_AXES and len(site.node.input) > 1 and site.node.input[1] in site.constants:
         rank = len(site.types.get(site.node.input[0], (0, ()))[1]) or 3
         axes = site.constants[site.node.input[1]] % (rank + (site.node.op_type == "Unsqueeze"))
         for axis in sorted({0, 1, 2} - set(axes.tolist())):

@@ -62,10 +62,10 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 
 @pytest.fixture(scope="module")
 def planted(small_bundle: Bundle) -> dict[str, list[Mutant]]:
-    """Every mutant of every graph, by graph."""
+    """Every mutant of the graphs that faults are planted into, by graph."""
     return {
         graph: list(mutants(onnx.load(small_bundle.graph_path(graph, "fp32"))))
-        for graph in small_bundle.manifest.graphs
+        for graph in {graph for graph, _ in FAULTS.values()}
     }
 
 

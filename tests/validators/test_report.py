@@ -14,9 +14,7 @@ from lossrt.validators.tolerances import DEFAULT_POLICY, grade
 from tests.validators.samples import engine_row, result_row
 
 NAN, INF = math.nan, math.inf
-FIELDS = (
-    "recipe graph precision backend arch case output verdict index actual reference oracle error allowed ulp allowance"
-)
+FIELDS = "recipe graph precision backend arch case output verdict index actual reference oracle error allowed ulp allowance direction"
 PARTS = {"baseline": 5.5e-6, "growth": 1e-6, "place": 1e-7, "floor": 0.0}
 ENGINE_FIELDS = "graph precision backend arch bytes kernels scratch_bytes build_s ran"
 
