@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lossrt.models.gather import gather_feat
 from lossrt.models.head_loss import HeadLoss, index_spec
-from lossrt.models.odds import LOGIT_MAX, LOGIT_MIN, odds
+from lossrt.models.odds import LOGIT_MAX, LOGIT_MIN, inverse_probability, odds, times_probability
 from lossrt.models.row_sums import map_partials, map_rows
 from lossrt.recipe import HEADS, Recipe
 from lossrt.spec import TensorSpec
@@ -87,7 +87,7 @@ def _negative_raw(logit: Tensor, target: Tensor) -> Tensor:
     e_plus_1 = e + 1
     keep = 1 - target
     # In this order the intermediate stays in range and the compiler keeps the map in one kernel.
-    weight = keep * keep * e / e_plus_1
+    weight = times_probability(keep * keep, e)
     return e_plus_1.log() * (weight * weight)
 
 
@@ -95,7 +95,7 @@ def _positive_raw(logit: Tensor) -> Tensor:
     """−log(q)·(1−q)² with e = q/(1−q): q = e/(1+e), 1−q = 1/(1+e)."""
     e = odds(logit)
     e_plus_1 = e + 1
-    return (e_plus_1 / e).log() / (e_plus_1 * e_plus_1)
+    return inverse_probability(e).log() / (e_plus_1 * e_plus_1)
 
 
 def _negative_applied(p: Tensor, target: Tensor) -> Tensor:

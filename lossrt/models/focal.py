@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lossrt.models.head_loss import HeadLoss
-from lossrt.models.odds import LOGIT_MAX, LOGIT_MIN, odds
+from lossrt.models.odds import LOGIT_MAX, LOGIT_MIN, inverse_probability, odds, times_probability
 from lossrt.models.row_sums import map_partials, map_rows
 from lossrt.recipe import Recipe
 from lossrt.spec import TensorSpec
@@ -59,8 +59,8 @@ def _raw(logit: Tensor, target: Tensor, hit: Tensor) -> Tensor:
     e = odds(logit)
     e_plus_1 = e + 1
     keep = 1 - target
-    weight = torch.where(hit, 1 / e_plus_1, keep * keep * e / e_plus_1)
-    return torch.where(hit, e_plus_1 / e, e_plus_1).log() * (weight * weight)
+    weight = torch.where(hit, 1 / e_plus_1, times_probability(keep * keep, e))
+    return torch.where(hit, inverse_probability(e), e_plus_1).log() * (weight * weight)
 
 
 def _applied(p: Tensor, target: Tensor, hit: Tensor) -> Tensor:
