@@ -21,6 +21,7 @@ from lossrt.validators.oracle.head_step_layers import (
     neighbourhoods,
     prediction_of,
     read_head,
+    size_nearby,
 )
 from lossrt.validators.oracle.head_step_update import adamw, clipped, global_norm, sgd
 from lossrt.validators.oracle.heads import channel_losses, head_loss
@@ -44,13 +45,15 @@ def head_step(recipe: Recipe, arrays: Arrays, *, optimizer: StepOptimizer) -> di
     raw = recipe.model_copy(update={"activation": {}})
     table = recipe.finetune or Finetune()
     patches = neighbourhoods(arrays["features"]) if "features" in arrays else None
+    nearby = size_nearby(arrays["features"]) if "features" in arrays else None
     losses: dict[str, Rounded] = {}
     vectors: dict[str, Estimate] = {}
     slopes: dict[str, Rounded] = {}
     terms = 1
     for head in raw.active_heads:
         layers = read_head(arrays, head)
-        hidden = hidden_of(layers, arrays.get(f"hidden_{head}", np.zeros(0)), patches)
+        whole_map = raw.loss_kind(head) in ("fast_focal", "focal")
+        hidden = hidden_of(layers, arrays.get(f"hidden_{head}", np.zeros(0)), patches, nearby if whole_map else None)
         prediction = prediction_of(layers, hidden)
         batch, size = _map_size(arrays, head)
         pred = _as_map(prediction, batch, size)

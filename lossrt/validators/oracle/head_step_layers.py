@@ -3,8 +3,9 @@
 Source of the network: CenterTrack `src/lib/model/networks/base_model.py`; the derivatives are by hand.
 """
 
-__all__ = ["Head", "Hidden", "gradients", "hidden_of", "neighbourhoods", "prediction_of", "read_head"]
+__all__ = ["Head", "Hidden", "gradients", "hidden_of", "neighbourhoods", "prediction_of", "read_head", "size_nearby"]
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossrt.validators.oracle.rounded import Floats, Rounded, added, contracted, exact
+from lossrt.validators.oracle.rounded import UNIT, Floats, Rounded, added, contracted, exact
 
 Arrays = Mapping[str, NDArray[Any]]
 TAPS = 3
+REACH = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,13 @@ class Hidden:
         patches: 3x3 neighbourhoods, [9·F, P]; None where they are not trained on.
         before: Before the ReLU, [K, P].
         after: After it.
+        nearby: rms of the features around each pixel, [F, P]; None where only the patches are read.
     """
 
     patches: Rounded | None
     before: Rounded
     after: Rounded
+    nearby: Floats | None = None
 
 
 def read_head(arrays: Arrays, head: str) -> Head:
@@ -59,13 +63,26 @@ def neighbourhoods(features: NDArray[Any]) -> Rounded:
     return exact(columns)
 
 
-def hidden_of(head: Head, given: NDArray[Any], patches: Rounded | None) -> Hidden:
+def size_nearby(features: NDArray[Any]) -> Floats:
+    """Return the rms of the features in the 9x9 pixels around every pixel: [B, F, H, W] to [F, B·H·W].
+
+    A convolution over 4x4 tiles, as minimal filtering has it, reads that far from a pixel, and rounds by what it reads.
+    """
+    reach = REACH // 2
+    squares = np.pad(features.astype(np.float64) ** 2, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+    windows = np.lib.stride_tricks.sliding_window_view(squares, (REACH, REACH), axis=(2, 3))
+    rms = np.sqrt(np.moveaxis(windows.mean((4, 5)), 1, 0))
+    return np.asarray(rms.reshape(features.shape[1], -1))
+
+
+def hidden_of(head: Head, given: NDArray[Any], patches: Rounded | None, nearby: Floats | None = None) -> Hidden:
     """Return the hidden activations.
 
     Args:
         head: The parameters.
         given: [B, K, ...] where the head starts from them; not read where there are patches.
         patches: From `neighbourhoods`, where the first convolution is trained.
+        nearby: From `size_nearby`, where it goes over the whole map.
     """
     if head.first is None or patches is None:
         columns = exact(np.moveaxis(given, 1, 0).reshape(given.shape[1], -1))
@@ -74,7 +91,7 @@ def hidden_of(head: Head, given: NDArray[Any], patches: Rounded | None) -> Hidde
     before = added(contracted("kf,fp->kp", weight, patches, terms=len(patches.value)), bias.reshape(-1, 1))
     # Where the sign is undecided, so is whether anything passes.
     error = before.error * (before.value > -before.error)
-    return Hidden(patches, before, Rounded(np.maximum(before.value, 0), error))
+    return Hidden(patches, before, Rounded(np.maximum(before.value, 0), error), nearby)
 
 
 def prediction_of(head: Head, hidden: Hidden) -> Rounded:
@@ -105,6 +122,9 @@ def gradients(head: Head, hidden: Hidden, slope: Rounded) -> dict[str, Rounded]:
     behind = contracted("dk,dp->kp", weight, slope, terms=len(slope.value))
     passed = _passed(behind, hidden.before[:, live])
     first = contracted("kp,fp->kf", passed, hidden.patches[:, live], terms=count)
+    if hidden.nearby is not None:
+        growth = UNIT * (1 + math.sqrt(count)) * np.abs(passed.value) @ hidden.nearby[:, live].T
+        first = Rounded(first.value, first.error + np.repeat(growth, TAPS * TAPS, axis=1))
     return {"0_weight": first, "0_bias": passed.summed(1, terms=count)} | found
 
 
