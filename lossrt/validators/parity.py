@@ -16,6 +16,7 @@ from lossrt.spec import Estimate, GraphSpec
 from lossrt.validators.gradient_verdict import judge_gradient
 from lossrt.validators.oracle.table import ORACLES
 from lossrt.validators.report import Result
+from lossrt.validators.step_verdict import judge_change, old_name
 from lossrt.validators.tolerances import DEFAULT_POLICY, Policy, Verdict, judge
 
 OpenSession = Callable[[Path], Session]
@@ -182,6 +183,10 @@ def _judge_case(
         if name in case.own_error:
             own_error = float(case.own_error[name])
             verdicts.append(judge_gradient(name, actual, exact, own_error=own_error, policy=policy))
+        elif name.startswith("new_") and old_name(name) in case.input and exact.value.ndim:
+            old = case.input[old_name(name)]
+            reference = case.reference.get(name)
+            verdicts.append(judge_change(name, actual, exact, old=old, reference=reference, policy=policy))
         else:
             verdicts.append(judge(name, actual, exact, reference=case.reference.get(name), policy=policy))
     return verdicts
