@@ -43,3 +43,10 @@ def test_a_case_with_a_key_of_no_section(tmp_path: Path, key: str) -> None:
     save_file({key: np.zeros(2)}, tmp_path / "odd.safetensors")
     with pytest.raises(InputError, match=rf"key '{key}': expected input\|reference\|oracle\|scale\|terms.*/<name>"):
         Case.load(tmp_path / "odd.safetensors")
+
+
+def test_the_own_error_of_what_is_not_kept_travels(tmp_path: Path) -> None:
+    Case("slim", {}, own_error={"grad_pred_hm": np.array(1e-9)}).save(tmp_path / "slim.safetensors")
+    loaded = Case.load(tmp_path / "slim.safetensors")
+    assert (loaded.input, loaded.oracle) == ({}, {})
+    assert float(loaded.own_error["grad_pred_hm"]) == 1e-9
