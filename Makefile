@@ -58,8 +58,9 @@ test-device: $(VENV)/installed-dev ## try the device half from its wheel, withou
 prove: $(VENV)/installed-dev ## hold the validator to its word: mutants caught, faults located, nothing correct failed (5 minutes)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.prove
 
-prove-family: $(VENV)/installed-dev ## hold every recipe's whole loss to 2e-6 of the oracle over 20 seeds
+prove-family: $(VENV)/installed-dev ## hold every recipe's whole loss to 2e-6 of the oracle over 20 seeds, its gradients to 1e-6
 	$(VENV)/bin/python -m tests.prove.family
+	$(VENV)/bin/python -m tests.prove.gradients
 
 prove-steps: $(VENV)/installed-dev ## hold every training step to PyTorch's own error at full size, and to its memory (10 minutes)
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.prove.head_step
