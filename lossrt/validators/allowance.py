@@ -23,6 +23,7 @@ from lossrt.validators.number import Number
 MOST_RIVALS = 128
 """Rivals that a verdict keeps; an output that has more of them cannot be judged again from its report."""
 
+_CELLS = 64
 _FILE = ConfigDict(extra="forbid", strict=True)
 _Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Place = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -99,6 +100,10 @@ def rival_places(
     live = np.append(np.flatnonzero(errors > 0), worst)
     with np.errstate(all="ignore"):
         ratios = np.stack([errors[live], errors[live] / growth[live], errors[live] / place[live]])
+        if live.size > _CELLS**3 // 64:
+            near = _near_the_front(ratios)
+            near[-1] = True
+            live, ratios = live[near], ratios[:, near]
         height = np.log(np.minimum(ratios, np.finfo(np.float64).max)).sum(axis=0)
     found: list[int] = []
     top = live.size - 1
@@ -111,3 +116,21 @@ def rival_places(
         top = int(np.argmax(height))
         found.append(int(live[top]))
     return found[:-1], False
+
+
+def _near_the_front(ratios: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the elements that no other one beats by a cell of the grid in all three: of a large output, a few hundredths.
+
+    Args:
+        ratios: [3, N]; the grid has 64 cells along each, of a quarter of an octave, the last one at the largest value.
+    """
+    steps = np.floor(4 * np.log2(np.clip(ratios, np.finfo(np.float64).tiny, np.finfo(np.float64).max)))
+    cells = np.maximum(steps - steps.max(axis=1, keepdims=True) + _CELLS - 1, 0).astype(np.intp)
+    taken = np.zeros((_CELLS, _CELLS, _CELLS), dtype=np.bool_)
+    taken[tuple(cells)] = True
+    # beaten[a, b, c]: some element lies in a cell above (a, b, c) along every axis.
+    for axis in range(3):
+        taken = np.flip(np.logical_or.accumulate(np.flip(taken, axis), axis=axis), axis)
+    beaten = np.zeros_like(taken)
+    beaten[:-1, :-1, :-1] = taken[1:, 1:, 1:]
+    return np.asarray(~beaten[tuple(cells)])

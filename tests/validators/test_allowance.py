@@ -77,3 +77,21 @@ def test_parts_from_a_file_must_make_sense(part: str, value: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(Allowance).validate_json(text)
     assert [mistake["loc"] for mistake in caught.value.errors()] == [(part,)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_large_output_keeps_what_comparing_all_with_all_keeps(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count = 6000
+    growth, place = 10.0 ** rng.uniform(-9, 0, count), 2.0 ** rng.integers(-40, 0, count)
+    errors = growth * np.abs(rng.normal(0, 1, count)) * 10.0 ** rng.uniform(-3, 0.5, count)
+    errors[rng.random(count) < 0.2] = 0
+    growth[rng.random(count) < 0.01 * (seed % 2)] = 0
+    worst = int(np.argmax(errors / np.maximum(growth, place)))
+    found, complete = rival_places(errors, growth, place, worst=worst)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.stack([errors, errors / growth, errors / place], axis=1)
+    live = np.flatnonzero(errors > 0)
+    kept = [at for at in live if not (ratios[live] >= ratios[at]).all(axis=1)[live != at].any()]
+    assert complete
+    assert set(found) == set(kept) - {worst}

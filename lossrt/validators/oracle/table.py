@@ -1,6 +1,6 @@
 """Which oracle knows which graph: from wire names to float64 estimates of every output."""
 
-__all__ = ["ORACLES", "Oracle"]
+__all__ = ["LARGE_OUTPUTS", "ORACLES", "Oracle"]
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,7 +10,7 @@ from lossrt.recipe import STEPS, LossKind, Recipe, StepKind, StepOptimizer, pred
 from lossrt.spec import Estimate
 from lossrt.validators.oracle.gather import gather_feat
 from lossrt.validators.oracle.generic import generic_loss
-from lossrt.validators.oracle.gradients import generic_loss_grad
+from lossrt.validators.oracle.gradients import generic_loss_grad, loss_gradients
 from lossrt.validators.oracle.head_step import head_step
 from lossrt.validators.oracle.heads import HEAD_LOSSES, Arrays, channel_losses, head_loss
 
@@ -64,3 +64,6 @@ ORACLES: Mapping[str, Oracle] = {
 
 Inputs may come in any deployed float type; they are widened to float64 as they are, so rounding is not repeated.
 """
+
+LARGE_OUTPUTS: Mapping[str, Oracle] = {"generic_loss_grad": loss_gradients}
+"""By graph name: the part of the oracle whose results are too large for the golden cases to keep."""
