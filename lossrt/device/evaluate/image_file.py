@@ -199,7 +199,10 @@ class _Npz:
 
     def _open(self, name: str) -> None:
         try:
-            stream = self._zip.open(f"{name}.npy")
+            if name in self._streams:
+                self._streams.pop(name).close()
+            # Kept from the first, so that a file that is refused is closed as well.
+            stream = self._streams[name] = self._zip.open(f"{name}.npy")
             version = np.lib.format.read_magic(stream)
             read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
             shape, fortran, dtype = read(stream)
@@ -221,7 +224,7 @@ class _Npz:
         if fortran and len(shape) > 1:
             raise InputError(f"{self._label}: array '{name}': in Fortran's order; save numpy.ascontiguousarray of it")
         self.layouts[name] = Layout(np.dtype(dtype), tuple(int(side) for side in shape))
-        self._streams[name], self._done[name] = stream, 0
+        self._done[name] = 0
 
     def _refuse(self, reason: str) -> InputError:
         return InputError(f"{self._label}: expected an npz file, but {reason}; write it again")
