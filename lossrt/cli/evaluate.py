@@ -19,6 +19,7 @@ from lossrt.cli.options import (
     MapOption,
     OrtOpsOption,
     PluginOption,
+    PortOption,
     SeedOption,
     TrustOption,
     pairs,
@@ -56,9 +57,7 @@ def evaluate(
         Path | None, typer.Option("--frames", help="Folder of the images: img1/000001.jpg, or the annotations' names.")
     ] = None,
     mapping: MapOption = None,
-    ports: Annotated[
-        list[str] | None, typer.Option("--input", help="ROLE=NAME: image, previous_image, previous_heatmap.")
-    ] = None,
+    ports: PortOption = None,
     only: Annotated[str | None, typer.Option("--only", help="Frame numbers, such as 1-300; all without it.")] = None,
     parameters: Annotated[
         Path | None,
@@ -92,19 +91,15 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate heads against annotations, frame by frame. Exit code 130 when interrupted, with a summary."""
+    from lossrt.device.backend import Backend
     from lossrt.device.evaluate.network import NetworkRequest
     from lossrt.device.evaluate.run import Options
     from lossrt.device.evaluate.run import evaluate as run
     from lossrt.device.evaluate.setup import Request, prepared
     from lossrt.device.evaluate.sinks import CurveFile, prometheus_sink, tensorboard_sink
-    from lossrt.device.finetune.sessions import Backend
     from lossrt.errors import InputError
-    from lossrt.runtime.libraries import trusted_library
 
-    vouched = tuple(trust or ())
-    operators = None if ort_ops is None else trusted_library(ort_ops, trust=vouched, option="--ort-ops")
-    plugins = tuple(trusted_library(path, trust=vouched, option="--plugin") for path in plugin or ())
-    runs_on = Backend(backend, threads, plugins, operators, vouched)
+    runs_on = Backend.trusted(backend, threads=threads, plugins=plugin, operators=ort_ops, trust=trust)
     if model is None and frames is not None:
         raise InputError("--frames: expected the network that reads them as well; give it with --model")
     tables = pairs(mapping, flag="--map"), pairs(ports, flag="--input")
@@ -120,7 +115,7 @@ def evaluate(
         seed=seed,
     )
     with ExitStack() as stack:
-        loaded = opened(bundle, trust=trust, libraries=(*plugins, *filter(None, [operators])), engines=engines)
+        loaded = opened(bundle, trust=trust, libraries=runs_on.libraries, engines=engines)
         ready = prepared(loaded, request, stack)
         for warning in ready.warnings:
             console.warn(warning)

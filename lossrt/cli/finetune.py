@@ -15,6 +15,7 @@ from lossrt.cli.options import (
     MapOption,
     OrtOpsOption,
     PluginOption,
+    PortOption,
     SeedOption,
     TrustOption,
     pairs,
@@ -41,9 +42,7 @@ def finetune(
         ),
     ] = None,
     mapping: MapOption = None,
-    ports: Annotated[
-        list[str] | None, typer.Option("--input", help="ROLE=NAME: image, previous_image, previous_heatmap.")
-    ] = None,
+    ports: PortOption = None,
     at: Annotated[str | None, typer.Option("--at", help="The feature map; without it, what all heads read.")] = None,
     scope: Annotated[
         str, typer.Option("--scope", help="full: both convolutions of each head; last: the 1x1.")
@@ -76,18 +75,14 @@ def finetune(
     as_json: JsonOption = False,
 ) -> None:
     """Tune the heads of a network, or go on where the same command was stopped."""
+    from lossrt.device.backend import Backend
     from lossrt.device.finetune.options import FinetuneOptions
     from lossrt.device.finetune.run import GIB, FinetuneFiles
     from lossrt.device.finetune.run import finetune as run
-    from lossrt.device.finetune.sessions import Backend
     from lossrt.device.finetune.setup import FinetuneInputs
-    from lossrt.runtime.libraries import trusted_library
     from lossrt.targets.formats import read_annotations
 
-    vouched = tuple(trust or ())
-    plugins = tuple(trusted_library(path, trust=vouched, option="--plugin") for path in plugin or ())
-    operators = trusted_library(ort_ops, trust=vouched, option="--ort-ops") if ort_ops else None
-    runs_on = Backend(backend, threads, plugins, operators, vouched)
+    runs_on = Backend.trusted(backend, threads=threads, plugins=plugin, operators=ort_ops, trust=trust)
     options = FinetuneOptions(
         scope=scope,
         optimizer=optimizer,
@@ -113,7 +108,7 @@ def finetune(
     with console.progress_bar("finetune") as progress:
         result = run(
             inputs,
-            opened(bundle, trust=trust, libraries=(*plugins, *filter(None, [operators])), engines=engines),
+            opened(bundle, trust=trust, libraries=runs_on.libraries, engines=engines),
             files,
             options=options,
             backend=runs_on,

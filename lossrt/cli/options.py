@@ -8,6 +8,7 @@ __all__ = [
     "MapOption",
     "OrtOpsOption",
     "PluginOption",
+    "PortOption",
     "PrecisionOption",
     "RecipeOption",
     "SeedOption",
@@ -34,6 +35,9 @@ PrecisionOption = Annotated[str | None, typer.Option("--precision", help="Precis
 EnginesOption = Annotated[
     Path | None,
     typer.Option("--engines", help="Engines lie in DIR/engines, as `build --out DIR` puts them.", metavar="DIR"),
+]
+PortOption = Annotated[
+    list[str] | None, typer.Option("--input", help="ROLE=NAME: image, previous_image, previous_heatmap.")
 ]
 PluginOption = Annotated[
     list[Path] | None, typer.Option("--plugin", help="TensorRT plugin library; its SHA-256 goes with --trust.")

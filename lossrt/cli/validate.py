@@ -2,8 +2,7 @@
 
 __all__ = ["validate"]
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +23,6 @@ from lossrt.cli.options import (
 
 if TYPE_CHECKING:
     from lossrt.bundle import Bundle
-    from lossrt.runtime.session import Session
     from lossrt.validators.report import Report
 
 
@@ -47,18 +45,19 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Run every golden case and judge every output against the float64 oracle. Exit code 1 when one fails."""
+    from lossrt.device.backend import Backend
     from lossrt.validators import parity
     from lossrt.validators.naive import naive_rows
     from lossrt.validators.tolerances import Policy
 
-    libraries = _Libraries.trusted(plugin or (), ort_ops, tuple(trust or ()))
+    runs_on = Backend.trusted(backend, plugins=plugin, operators=ort_ops, trust=trust)
     writes = "engines" if backend in ("tensorrt", "rtx") else "reports" if model is None else ""
-    source = opened(bundle, trust=trust, libraries=libraries.paths, out=out, writes=writes)
+    source = opened(bundle, trust=trust, libraries=runs_on.libraries, out=out, writes=writes)
     policy = Policy(strict=strict)
     with console.progress_bar("validate") as progress:
         results = parity.validate(
             source,
-            open_session=_opener(source, backend, libraries),
+            open_session=lambda path: runs_on.open(path, source),
             graphs=names(graph) or None,
             precisions=names(precision) or None,
             model=model,
@@ -81,51 +80,6 @@ def _tell(step: Any, progress: Callable[[str, int, int], None]) -> None:
     progress(f"{step.graph}.{step.precision} {step.case}", step.done, step.total)
     if step.problem:
         console.warn(f"{step.graph}.{step.precision}, case {step.case}: {step.problem}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Libraries:
-    """The user's own code: digests that he vouches for, and the libraries that have one of them."""
-
-    plugins: tuple[Path, ...]
-    operators: Path | None
-    trust: tuple[str, ...]
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        return self.plugins if self.operators is None else (*self.plugins, self.operators)
-
-    @classmethod
-    def trusted(cls, plugins: Sequence[Path], operators: Path | None, trust: tuple[str, ...]) -> "_Libraries":
-        from lossrt.runtime.libraries import trusted_library
-
-        return cls(
-            tuple(trusted_library(path, trust=trust, option="--plugin") for path in plugins),
-            None if operators is None else trusted_library(operators, trust=trust, option="--ort-ops"),
-            trust,
-        )
-
-
-def _opener(bundle: "Bundle", backend: str, libraries: _Libraries) -> "Callable[[Path], Session]":
-    from lossrt.errors import InputError, nearest
-    from lossrt.runtime.ort import OrtSession
-
-    if libraries.plugins and backend != "tensorrt":
-        raise InputError(f"--plugin: for --backend tensorrt only, got {backend}; ONNX Runtime takes --ort-ops")
-    if libraries.operators and not backend.startswith("ort"):
-        raise InputError(f"--ort-ops: for ONNX Runtime only, got --backend {backend}; TensorRT takes --plugin")
-    if backend == "ort":
-        return lambda path: OrtSession(path, operators=libraries.operators)
-    if backend == "ort-cuda":
-        return lambda path: OrtSession(path, device="cuda", operators=libraries.operators)
-    if backend == "ort-tensorrt":
-        return lambda path: OrtSession(path, device="tensorrt", operators=libraries.operators)
-    if backend in ("tensorrt", "rtx"):
-        from lossrt.device.build import open_graph
-
-        return lambda path: open_graph(bundle, path, backend=backend, plugins=libraries.plugins, trust=libraries.trust)
-    known = ("ort", "ort-cuda", "ort-tensorrt", "tensorrt", "rtx")
-    raise InputError(f"backend '{backend}': unknown; {nearest(backend, known)}")
 
 
 def _report(bundle: "Bundle", results: Any, naive: Any, policy: Any, *, ran: str) -> "Report":

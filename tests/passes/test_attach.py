@@ -8,65 +8,13 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from lossrt.bundle import Bundle, Case
 from lossrt.errors import InputError
 from lossrt.passes.attach import Attached, attach_losses, fitting_precision
-from lossrt.passes.network_file import read_network
 from lossrt.recipe import Recipe
-
-F32, F16 = TensorProto.FLOAT, TensorProto.FLOAT16
-node = helper.make_node
-
-
-def network_of(
-    recipe: Recipe,
-    *,
-    names: Mapping[str, str] | None = None,
-    batch: int | str = "batch",
-    opset: int = 18,
-    kind: int = F32,
-    last: Mapping[str, str] | None = None,
-    deform: bool = False,
-    declared: bool = True,
-) -> onnx.ModelProto:
-    """image [batch, 3, H_in, W_in] → one map a head, by a strided convolution and one (deformable) convolution a head.
-
-    `names` are outputs by head, `last` an operator behind a head, `declared` whether outputs say what they are.
-    """
-    rng = np.random.default_rng(0)
-    dtype = np.float32 if kind == F32 else np.float16
-    weights: dict[str, NDArray[Any]] = {"stem.w": rng.normal(0, 0.1, (6, 3, 4, 4))}
-    nodes = [node("Conv", ["image", "stem.w"], ["stem"], name="stem", kernel_shape=[4, 4], strides=[4, 4])]
-    nodes.append(node("Tanh", ["stem"], ["features"]))
-    if deform:
-        weights |= {"deform.w": rng.normal(0, 0.5, (6, 6, 3, 3)), "offset.w": rng.normal(0, 0.5, (18, 6, 1, 1))}
-        nodes.append(node("Conv", ["features", "offset.w"], ["offset"], kernel_shape=[1, 1]))
-        inputs = ["features", "deform.w", "offset"]
-        nodes.append(node("DeformConv", inputs, ["bent"], kernel_shape=[3, 3], pads=[1] * 4))
-    outputs = {head: (names or {}).get(head, head) for head in recipe.heads}
-    for head, name in outputs.items():
-        after = (last or {}).get(head)
-        weights[f"{head}.w"] = rng.normal(0, 1, (recipe.heads[head], 6, 1, 1))
-        made = f"{head}.raw" if after else name
-        nodes.append(node("Conv", ["bent" if deform else "features", f"{head}.w"], [made], kernel_shape=[1, 1]))
-        if after:
-            nodes.append(node(after, [made], [name]))
-    height, width = recipe.map_size
-    graph = helper.make_graph(
-        nodes,
-        "network",
-        [helper.make_tensor_value_info("image", kind, [batch, 3, *recipe.input])],
-        [
-            helper.make_tensor_value_info(name, kind, [batch, recipe.heads[head], height, width])
-            if declared
-            else onnx.ValueInfoProto(name=name)
-            for head, name in outputs.items()
-        ],
-        [numpy_helper.from_array(array.astype(dtype), name) for name, array in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+from tests.passes.attachable import F16, F32, network_of, node
 
 
 def run(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -77,11 +25,6 @@ def run(model: onnx.ModelProto, feeds: Mapping[str, NDArray[Any]]) -> dict[str, 
     taken = {entry.name for entry in session.get_inputs()}
     results = session.run(None, {name: array for name, array in feeds.items() if name in taken})
     return dict(zip((entry.name for entry in session.get_outputs()), results, strict=True))
-
-
-@pytest.fixture(scope="module")
-def losses(small_bundle: Bundle) -> onnx.ModelProto:
-    return read_network(small_bundle.graph_path("generic_loss", "fp32"))
 
 
 @pytest.fixture(scope="module")
@@ -290,80 +233,3 @@ def test_dimensions_of_one_name_and_two_meanings(small_recipe, image, targets, l
     assert shapes["image"] == ["B", 3, "H", "M"]
     assert shapes["target_hm"][2:] == ["loss_H", "W"]
     assert shapes["ind"] == ["batch", "loss_M"]
-
-
-ACTIVATED = {
-    "raw-but-sigmoid": ("Sigmoid", "raw", r'expected activation.hm = "raw", .*ends in Sigmoid; set activation.hm = "applied"'),
-    "applied-but-none": (None, "applied", r'expected activation.hm = "applied", .*ends in Conv; set activation.hm = "raw"'),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("last", "says", "message"), ACTIVATED.values(), ids=ACTIVATED)
-def test_the_activation_must_be_the_recipes(last, says, message, small_recipe, losses) -> None:
-    recipe = small_recipe.model_copy(update={"activation": {"hm": says}})
-    with pytest.raises(InputError, match=message):
-        attach_losses(network_of(recipe, last={"hm": last} if last else None), losses, recipe)
-
-
-@pytest.mark.parametrize(
-    ("last", "says", "warned"),
-    [("Sigmoid", "applied", False), (None, "raw", False), ("Softplus", "raw", True), ("HardSigmoid", "applied", True)],
-    ids=["sigmoid", "none", "softplus", "hard-sigmoid"],
-)
-def test_an_activation_that_cannot_be_told_is_a_warning(last, says, warned, small_recipe, losses) -> None:
-    recipe = small_recipe.model_copy(update={"activation": {"hm": says}})
-    attached = attach_losses(network_of(recipe, last={"hm": last} if last else None), losses, recipe)
-    assert bool(attached.warnings) is warned
-
-
-def test_a_sigmoid_is_seen_through_what_follows_it(small_recipe, losses) -> None:
-    network = network_of(small_recipe, last={"hm": "Sigmoid"})
-    for entry in network.graph.node:
-        if entry.op_type == "Sigmoid":
-            entry.output[0] = "hm.p"
-    network.graph.initializer.extend(
-        numpy_helper.from_array(np.float32(value), name) for name, value in (("low", 1e-4), ("high", 1 - 1e-4))
-    )
-    network.graph.node.append(node("Clip", ["hm.p", "low", "high"], ["hm.c"]))
-    network.graph.node.append(node("Identity", ["hm.c"], ["hm"]))
-    with pytest.raises(InputError, match="ends in Sigmoid"):
-        attach_losses(network, losses, small_recipe)
-
-
-def static(losses: onnx.ModelProto, batch: int) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(losses)
-    for entry in copy.graph.input:
-        entry.type.tensor_type.shape.dim[0].dim_value = batch
-    return copy
-
-
-@pytest.mark.parametrize(
-    ("batch", "message"),
-    [
-        (3, r"output 'hm': expected the bundle's batch of 2, got a batch of 3; export the bundle with --batch 3"),
-        (
-            "n",
-            r"output 'hm': expected the bundle's batch of 2, got an open batch; export the bundle with --dynamic batch",
-        ),
-    ],
-    ids=["other", "open"],
-)
-def test_batches_that_cannot_agree(batch, message, small_recipe, losses) -> None:
-    with pytest.raises(InputError, match=message):
-        attach_losses(network_of(small_recipe, batch=batch), static(losses, 2), small_recipe)
-
-
-def test_outputs_of_different_batches(small_recipe, losses) -> None:
-    network = network_of(small_recipe, batch=3, declared=True)
-    network.graph.node[-1].output[0] = "late"
-    network.graph.node.append(node("Concat", ["late", "late"], ["ltrb_amodal"], axis=0))
-    network.graph.output[-1].type.tensor_type.shape.dim[0].dim_value = 6
-    with pytest.raises(InputError, match="output 'ltrb_amodal': expected B=3, as in the other outputs, got 6"):
-        attach_losses(network, losses, small_recipe)
-
-
-def test_losses_are_not_attached_twice(small_recipe, losses) -> None:
-    once = attach_losses(network_of(small_recipe), losses, small_recipe).model
-    with pytest.raises(InputError, match="value 'loss': expected this name free"):
-        attach_losses(once, losses, small_recipe)

@@ -13,9 +13,9 @@ import onnx
 from numpy.typing import NDArray
 
 from lossrt.bundle import Bundle, file_digest
+from lossrt.device.backend import Backend
 from lossrt.device.evaluate.plan import PlannedFrame
-from lossrt.device.finetune.images import find_image
-from lossrt.device.finetune.sessions import Backend
+from lossrt.device.images import find_image
 from lossrt.device.network_ports import NetworkPorts, frame_feeds, network_ports
 from lossrt.device.preprocessing import network_heatmap, network_image, read_image
 from lossrt.errors import InputError

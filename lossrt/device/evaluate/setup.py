@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lossrt.bundle import Bundle
+from lossrt.device.backend import Backend
 from lossrt.device.evaluate.network import NetworkRequest, open_network
 from lossrt.device.evaluate.plan import PlannedFrame, annotations_digest, parse_range, planned_frames
 from lossrt.device.evaluate.recording import open_recording, parameters_from
 from lossrt.device.evaluate.sources import GeneratedHeads, HeadSource, WithParameters
-from lossrt.device.finetune.sessions import Backend
 from lossrt.device.loss_session import LossSession
 from lossrt.errors import InputError
 from lossrt.recipe import Recipe

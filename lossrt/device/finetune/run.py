@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lossrt.bundle import Bundle
+from lossrt.device.backend import Backend
 from lossrt.device.finetune.batches import FrameArrays, frame_keys
 from lossrt.device.finetune.cache import FeatureCache
 from lossrt.device.finetune.checkpoint import State, load_state
@@ -19,7 +20,6 @@ from lossrt.device.finetune.loop import Divergence, Trainer
 from lossrt.device.finetune.metrics_file import MetricsFile
 from lossrt.device.finetune.options import FinetuneOptions
 from lossrt.device.finetune.partition import Partition, partition
-from lossrt.device.finetune.sessions import Backend
 from lossrt.device.finetune.setup import FinetuneInputs, Network, Runtime, feature_source, read_inputs, wires
 from lossrt.device.finetune.sources import FeatureSource, FolderSource
 from lossrt.device.finetune.step_graph import StepGraph, open_step, require_graph

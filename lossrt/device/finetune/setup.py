@@ -10,8 +10,8 @@ from pathlib import Path
 import onnx
 
 from lossrt.bundle import Bundle, file_digest
+from lossrt.device.backend import Backend
 from lossrt.device.finetune.options import FinetuneOptions
-from lossrt.device.finetune.sessions import Backend
 from lossrt.device.finetune.sources import BackboneSource, FeatureSource, FolderSource, frozen_part
 from lossrt.device.finetune.step_graph import StepGraph
 from lossrt.device.network_ports import network_ports

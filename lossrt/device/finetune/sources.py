@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lossrt.bundle import file_digest
 from lossrt.device.finetune.cache import read_frame_arrays
-from lossrt.device.finetune.images import find_image
+from lossrt.device.images import find_image
 from lossrt.device.network_ports import NetworkPorts, frame_feeds
 from lossrt.device.preprocessing import network_heatmap, network_image, read_image
 from lossrt.errors import InputError

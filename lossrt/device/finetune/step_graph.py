@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.bundle import Bundle
+from lossrt.device.backend import Backend
 from lossrt.device.finetune.options import FinetuneOptions
-from lossrt.device.finetune.sessions import Backend
 from lossrt.errors import InputError
 from lossrt.recipe import Recipe, preset_names
 from lossrt.runtime.session import Session

@@ -9,14 +9,15 @@ import onnx
 import pytest
 from PIL import Image
 
-from lossrt.bundle import Bundle, GraphEntry, Manifest, write_bundle
+from lossrt.bundle import Bundle
+from lossrt.device.backend import Backend
 from lossrt.device.finetune.run import FinetuneFiles, FinetuneResult, finetune
-from lossrt.device.finetune.sessions import Backend
 from lossrt.device.finetune.setup import FinetuneInputs
 from lossrt.recipe import Finetune, Recipe
 from lossrt.targets.annotations import FrameSequence
 from lossrt.targets.scene import walking_pedestrians
 from tests.cli.conftest import run as command
+from tests.device.cost_baseline import graphs_bundle
 from tests.device.finetune.samples import options
 
 __all__ = ["Setting", "command"]
@@ -56,32 +57,8 @@ def recipe(small_recipe) -> Recipe:
 def step_bundle(recipe, tmp_path_factory) -> Bundle:
     """The total loss and a training step, without golden cases."""
     pytest.importorskip("torch", reason="exporting needs PyTorch")
-    from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_graph
-    from lossrt.models import GRAPHS
-
-    names = ("generic_loss", "head_step_full_sgd")
-
-    def fill(folder: Path) -> Manifest:
-        (folder / "graphs").mkdir()
-        for name in names:
-            model = onnx_from_graph(GRAPHS[name], recipe, options=ExportOptions())
-            onnx.save(model, folder / "graphs" / f"{name}.fp32.onnx")
-        entries = {
-            name: GraphEntry(spec=GRAPHS[name].spec(recipe), precisions=("fp32",), cases={"fp32": ()}) for name in names
-        }
-        return Manifest(
-            name=recipe.name,
-            recipe=recipe,
-            target="ort",
-            gather="function",
-            dynamic=("B",),
-            annotations="none",
-            seed=0,
-            graphs=entries,
-            tools={},
-        )
-
-    return write_bundle(tmp_path_factory.mktemp("bundle") / "step", fill)
+    place = tmp_path_factory.mktemp("bundle") / "step"
+    return graphs_bundle(recipe, place, graphs=("generic_loss", "head_step_full_sgd"), precisions=("fp32",))
 
 
 @pytest.fixture(scope="package")

@@ -1,17 +1,21 @@
-"""Open a graph of a bundle, or a part of a network, in the backend that the user chose."""
+"""What the user chose to run on: opens graphs of a bundle, parts of a network, or any other model there."""
 
-__all__ = ["Backend"]
+__all__ = ["BACKENDS", "Backend"]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from lossrt.bundle import Bundle
 from lossrt.device.build import open_graph
-from lossrt.device.loss_session import BACKENDS
 from lossrt.errors import InputError, nearest
+from lossrt.runtime.libraries import trusted_library
 from lossrt.runtime.ort import OrtSession
 from lossrt.runtime.session import Session
+
+BACKENDS = ("ort", "ort-cuda", "ort-tensorrt", "tensorrt", "rtx")
+_DEVICES: dict[str, Literal["cpu", "cuda", "tensorrt"]] = {"ort": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +23,10 @@ class Backend:
     """Where graphs run.
 
     Attributes:
-        name: `ort`, `ort-cuda`, `tensorrt` or `rtx`.
+        name: `ort`, `ort-cuda`, `ort-tensorrt` (providers of ONNX Runtime), `tensorrt` or `rtx`.
         threads: Threads inside an operator, in ONNX Runtime; None leaves it to ONNX Runtime.
         plugins: The user's TensorRT plugin libraries, trusted already; `tensorrt` only.
-        operators: A library of the user's own ONNX Runtime operators, trusted already; `ort` and `ort-cuda` only.
+        operators: A library of the user's own ONNX Runtime operators, trusted already; ONNX Runtime only.
         trust: SHA-256 digests of engines from other machines that may be reused.
 
     Raises:
@@ -37,11 +41,40 @@ class Backend:
 
     def __post_init__(self) -> None:
         if self.name not in BACKENDS:
-            raise InputError(f"--backend '{self.name}': unknown; {nearest(self.name, BACKENDS)}")
+            raise InputError(f"backend '{self.name}': unknown; {nearest(self.name, BACKENDS)}")
         if self.plugins and self.name != "tensorrt":
             raise InputError(f"--plugin: for --backend tensorrt only, got {self.name}; ONNX Runtime takes --ort-ops")
         if self.operators and not self.name.startswith("ort"):
             raise InputError(f"--ort-ops: for ONNX Runtime only, got --backend {self.name}; TensorRT takes --plugin")
+
+    @classmethod
+    def trusted(
+        cls,
+        name: str,
+        *,
+        threads: int | None = None,
+        plugins: Sequence[Path] | None,
+        operators: Path | None,
+        trust: Sequence[str] | None,
+    ) -> "Backend":
+        """Return the backend with the user's libraries, each of which needs its digest among the trusted ones.
+
+        Raises:
+            InputError: A library is missing or not trusted, or as for the class.
+        """
+        vouched = tuple(trust or ())
+        return cls(
+            name,
+            threads,
+            tuple(trusted_library(path, trust=vouched, option="--plugin") for path in plugins or ()),
+            None if operators is None else trusted_library(operators, trust=vouched, option="--ort-ops"),
+            vouched,
+        )
+
+    @property
+    def libraries(self) -> tuple[Path, ...]:
+        """The user's own code, whose digests are not a bundle's id."""
+        return self.plugins if self.operators is None else (*self.plugins, self.operators)
 
     def open(self, path: Path, bundle: Bundle) -> Session:
         """Load an ONNX file.
@@ -56,5 +89,4 @@ class Backend:
         """
         if self.name in ("tensorrt", "rtx"):
             return open_graph(bundle, path, backend=self.name, plugins=self.plugins, trust=self.trust)
-        device: Literal["cpu", "cuda"] = "cuda" if self.name == "ort-cuda" else "cpu"
-        return OrtSession(path, device=device, threads=self.threads, operators=self.operators)
+        return OrtSession(path, device=_DEVICES[self.name], threads=self.threads, operators=self.operators)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lossrt.device.finetune.images import find_image
+from lossrt.device.images import find_image
 from lossrt.errors import InputError
 from lossrt.targets.formats import read_annotations
 from tests.device.finetune.samples import frame
