@@ -207,13 +207,13 @@ def _run_worker(
 def _wait(
     process: "subprocess.Popen[bytes]", steps: Path, timeout_s: float, progress: Callable[[str], None] | None
 ) -> int:
-    """Return the exit code; meanwhile tell the latest step."""
+    """Return the exit code; meanwhile tell the latest step, of a short compile at its end."""
     if progress is None:
         return process.wait(timeout_s)
-    end, told = time.monotonic() + timeout_s, ""
-    while True:
+    end, told, code = time.monotonic() + timeout_s, "", None
+    while code is None:
         try:
-            return process.wait(_LOOK_EVERY_S)
+            code = process.wait(_LOOK_EVERY_S)
         except subprocess.TimeoutExpired:
             if time.monotonic() > end:
                 raise
@@ -221,6 +221,7 @@ def _wait(
         if latest not in ("", told):
             progress(latest)
             told = latest
+    return code
 
 
 def _latest_line(path: Path) -> str:
