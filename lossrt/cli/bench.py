@@ -197,7 +197,6 @@ def _draw(run: _Run, path: Path) -> None:
 
 def _show(run: _Run) -> None:
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=SIMPLE, title=_title(run), title_justify="left", pad_edge=False, collapse_padding=True)
@@ -206,7 +205,7 @@ def _show(run: _Run) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in run.rows:
         table.add_row(*_cells(run, row))
-    Console().print(table)
+    console.show(table)
     facts = run.facts
     console.say(
         f"ms: median of a call; spread: between the quartiles; ratio: to '{facts['baseline']}' in the same round"
@@ -224,7 +223,12 @@ def _show(run: _Run) -> None:
 def _cells(run: _Run, row: "BenchRow") -> list[str]:
     contender, joules = run.contenders[row.name], run.joules.get(row.name)
     peak = contender.memory.gpu_bytes if contender.device == "cuda" else contender.memory.host_bytes
-    energy = ("-" if joules is None else f"{joules * 1e3:.2f}",) if run.joules else ()
-    times = (f"{value:.2f}" for value in (row.median_ms, row.p90_ms, row.p99_ms, row.spread_ms))
+    energy = ("-" if joules is None else _figure(joules * 1e3),) if run.joules else ()
+    times = (_figure(value) for value in (row.median_ms, row.p90_ms, row.p99_ms, row.spread_ms))
     images, memory = f"{_images(run, row):,.0f}", "-" if peak is None else f"{peak / 1e6:.1f}"
-    return [row.name, *times, images, memory, *energy, f"{row.ratio:.2f}"]
+    return [row.name, *times, images, memory, *energy, _figure(row.ratio)]
+
+
+def _figure(value: float) -> str:
+    """Return a figure with two digits after the point, or fewer where three stand before that."""
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"

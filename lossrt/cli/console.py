@@ -1,15 +1,21 @@
 """What people see: progress on standard error, results on standard output."""
 
-__all__ = ["note", "progress_bar", "say", "show_json", "warn"]
+__all__ = ["note", "progress_bar", "say", "show", "show_json", "warn"]
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Step = Callable[[str, int, int], None]
+PAGE = 160
+"""Columns of standard output where it is a file or a pipe, which have no width."""
 
 
 @contextmanager
@@ -27,6 +33,13 @@ def progress_bar(title: str) -> Iterator[Step]:
 def say(message: str) -> None:
     """Print a result."""
     print(message)
+
+
+def show(view: "RenderableType") -> None:
+    """Print tables as a result: as wide as the terminal, or as COLUMNS says, or `PAGE`."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PAGE).print(view)
 
 
 def note(message: str) -> None:

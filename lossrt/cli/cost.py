@@ -81,7 +81,6 @@ def _show_json(ledger: "Ledger", changes: "list[CostChange] | None") -> None:
 
 
 def _show(ledger: "Ledger", *, nodes: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     versions = ", ".join(sorted({f"{row.backend} {row.backend_version}" for row in ledger.rows}))
@@ -100,7 +99,7 @@ def _show(ledger: "Ledger", *, nodes: bool) -> None:
     for row in ledger.rows:
         figures = (f"{figure:,}" for figure in (row.kernels, row.scratch_bytes, row.engine_bytes))
         table.add_row(f"{row.graph}.{row.precision}", row.compute_capability, row.dims, *figures)
-    Console().print(table)
+    console.show(table)
     for row in ledger.rows if nodes else ():
         console.say(f"\n{row.label}")
         for number, kernel in enumerate(row.kernel_nodes, start=1):

@@ -168,7 +168,6 @@ def _show(result: "Evaluation", *, as_json: bool) -> None:
     if as_json:
         console.show_json({**result.summary, "resumed": result.resumed, "frames_per_s": result.frames_per_s})
         return
-    from rich.console import Console
     from rich.table import Table
 
     summary = result.summary
@@ -191,7 +190,7 @@ def _show(result: "Evaluation", *, as_json: bool) -> None:
             "-" if row[key] is None else f"{row[key]:.5g}" for key in ("mean", "deviation", "least", "most", "window")
         )
         table.add_row(name, *figures, ", ".join(_flag(flag) for flag in summary["flags"] if flag["output"] == name))
-    Console().print(table)
+    console.show(table)
     if summary["dropped_annotations"]:
         console.warn(f"{summary['dropped_annotations']} annotations found no slot; export with a larger max_objs")
 

@@ -52,10 +52,8 @@ def lint(
 
         console.say(json_from_report(report))
     else:
-        from rich.console import Console
-
         from lossrt.validators.lint.render import table_from_report
 
-        Console().print(table_from_report(report))
+        console.show(table_from_report(report))
     if report.failed:
         raise typer.Exit(1)

@@ -119,22 +119,18 @@ def _keep(judged: "Report", source: Path, out: Path | None, *, quiet: bool) -> N
 
 
 def _show(shown: "Report", *, as_json: bool, whole: bool = False) -> None:
-    from rich.console import Console
-
     from lossrt.validators.overview import summary_line
     from lossrt.validators.table import report_view
 
     if as_json:
         console.say(shown.model_dump_json(by_alias=True, indent=1))
     elif whole:
-        Console().print(report_view(shown))
+        console.show(report_view(shown))
     else:
         console.say(summary_line(shown))
 
 
 def _compare(before: "Report", after: "Report", *, as_json: bool) -> None:
-    from rich.console import Console
-
     from lossrt.validators.compare import compare
     from lossrt.validators.compare_view import comparison_data, comparison_view
 
@@ -142,6 +138,6 @@ def _compare(before: "Report", after: "Report", *, as_json: bool) -> None:
     if as_json:
         console.show_json(comparison_data(found))
     else:
-        Console().print(comparison_view(found))
+        console.show(comparison_view(found))
     if found.worse:
         raise typer.Exit(1)

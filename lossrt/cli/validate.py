@@ -122,8 +122,6 @@ def _write(report: "Report", folder: Path) -> None:
 
 
 def _show(report: "Report") -> None:
-    from rich.console import Console
-
     from lossrt.validators.table import report_view
 
-    Console().print(report_view(report))
+    console.show(report_view(report))

@@ -91,9 +91,15 @@ def _empty(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Genera
 
 
 def _full(recipe: Recipe, batch: int, source: CaseSource, rng: np.random.Generator) -> Arrays:
-    """Every slot holds an object: those that the scene left empty get a pixel and targets at random."""
+    """Every slot holds an object: those that the scene left empty get a pixel and targets at random.
+
+    The last one is none to the heatmaps: their count is odd, and above 256 bfloat16 would round it.
+    """
     arrays = encoded(recipe, scene(recipe, batch, seed=source.seed, people=recipe.max_objs), source.seed)
     fill_slots(arrays, recipe, np.ones(arrays["mask"].shape, dtype=np.bool_), rng)
+    for name in ("mask", "hm_hp_mask"):
+        if name in arrays:
+            arrays[name][-1, -1] = 0
     return arrays
 
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from lossrt.bundle import pack_bundle
+from lossrt.cli.bench import _figure
 
 SHORT = ("--iterations", "2", "--warm-up", "0", "--energy-seconds", "0")
 
@@ -29,6 +30,13 @@ def test_the_table(run, small_bundle, tmp_path):
         assert plot.read_text().lstrip().startswith("<?xml")
     else:
         assert "left out: plot: matplotlib is not installed" in err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0051, "0.01"), (9.994, "9.99"), (12.34, "12.3"), (99.94, "99.9"), (1248.13, "1248")]
+)
+def test_figures_are_short(value, text):
+    assert _figure(value) == text
 
 
 def test_the_plot_is_left_out_without_matplotlib(run, small_bundle, tmp_path, monkeypatch):

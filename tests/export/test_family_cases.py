@@ -67,7 +67,9 @@ def test_a_case_of_a_head_is_for_recipes_with_that_head(case):
 @pytest.mark.parametrize("name", preset_names())
 def test_full_knows_every_target(name):
     arrays = make("full", small(name))
-    assert all((array == 1).all() for key, array in arrays.items() if key.endswith("mask"))
+    counted = [key for key in ("mask", "hm_hp_mask") if key in arrays]
+    assert all((array == 1).all() for key, array in arrays.items() if key.endswith("mask") and key not in counted)
+    assert all(arrays[key].sum() == arrays[key].size - 1 and arrays[key][-1, -1] == 0 for key in counted)
     assert arrays.get("ids", np.zeros(1)).min() >= 0
 
 
