@@ -225,10 +225,10 @@ def _cells(run: _Run, row: "BenchRow") -> list[str]:
     peak = contender.memory.gpu_bytes if contender.device == "cuda" else contender.memory.host_bytes
     energy = ("-" if joules is None else _figure(joules * 1e3),) if run.joules else ()
     times = (_figure(value) for value in (row.median_ms, row.p90_ms, row.p99_ms, row.spread_ms))
-    images, memory = f"{_images(run, row):,.0f}", "-" if peak is None else f"{peak / 1e6:.1f}"
+    images, memory = _figure(_images(run, row)), "-" if peak is None else f"{peak / 1e6:.1f}"
     return [row.name, *times, images, memory, *energy, _figure(row.ratio)]
 
 
 def _figure(value: float) -> str:
     """Return a figure with two digits after the point, or fewer where three stand before that."""
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+    return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"

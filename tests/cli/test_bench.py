@@ -33,7 +33,7 @@ def test_the_table(run, small_bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0051, "0.01"), (9.994, "9.99"), (12.34, "12.3"), (99.94, "99.9"), (1248.13, "1248")]
+    ("value", "text"), [(0.0051, "0.01"), (9.994, "9.99"), (12.34, "12.3"), (99.94, "99.9"), (1248.13, "1,248")]
 )
 def test_figures_are_short(value, text):
     assert _figure(value) == text
