@@ -5,6 +5,7 @@ ONNX's reference evaluator runs the operators, with replacements where it is bro
 - GatherElements selects with `np.choose`, which takes at most 64 rows ("Need at least 0 and at most 64 array objects").
   It also wraps an index outside the map silently; here that is an error.
 - GatherND builds its result row by row in Python: 10 ms for 2,560 rows.
+- Pad refuses negative widths, which cut off.
 
 Conv, ConvTranspose, Gemm, MatMul and the poolings are loops or rest on float32 semantics there: they run in float32 by
 ONNX Runtime, whose own rounding is far below that of a half-width type.
@@ -58,7 +59,34 @@ class GatherND(OpRun):
         return (data[rows + tuple(np.moveaxis(indices, -1, 0))],)
 
 
-_REPLACED = [GatherElements, GatherND]
+class Pad(OpRun):
+    """Pad whose negative widths cut off; before opset 11 the widths and the value are attributes."""
+
+    op_domain = ""
+
+    def _run(
+        self,
+        data: Array,
+        pads: Sequence[int] | Array,
+        constant_value: Array | None = None,
+        axes: Array | None = None,
+        mode: str = "constant",
+        value: float = 0.0,
+    ) -> tuple[Array]:
+        padded = range(data.ndim) if axes is None else (int(axis) % data.ndim for axis in axes)
+        widths = dict(zip(padded, np.asarray(pads).reshape(2, -1).T.tolist(), strict=True))
+        every = [widths.get(axis, (0, 0)) for axis in range(data.ndim)]
+        kept = tuple(
+            slice(max(0, -low), size - max(0, -high)) for size, (low, high) in zip(data.shape, every, strict=True)
+        )
+        added = [(max(0, low), max(0, high)) for low, high in every]
+        if mode != "constant":
+            return (np.pad(data[kept], added, mode=mode),)  # type: ignore[call-overload]  # numpy's names, as ONNX has them
+        fill = value if constant_value is None else constant_value.reshape(())
+        return (np.pad(data[kept], added, constant_values=fill),)
+
+
+_REPLACED = [GatherElements, GatherND, Pad]
 
 
 @dataclass(frozen=True, slots=True)
