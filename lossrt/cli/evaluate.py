@@ -2,15 +2,14 @@
 
 __all__ = ["evaluate"]
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lossrt.cli import console
+from lossrt.cli.interruption import INTERRUPTED, interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
     BundleArgument,
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from lossrt.device.evaluate.run import Evaluation
 
 GRAPH = "generic_loss"
-INTERRUPTED = 130
 OUT = Annotated[
     Path | None, typer.Option("-o", "--out", help="Write JSON Lines here: a header, a line a frame, a summary.")
 ]
@@ -135,7 +133,7 @@ def evaluate(
             ready.recipe,
             options=Options(window=window, drift_sigma=drift_sigma, out=out, resume=resume, header=ready.header),
             sinks=sinks,
-            stop=stack.enter_context(_interruptible()),
+            stop=stack.enter_context(interruptible()),
             progress=stack.enter_context(console.progress_bar("evaluate")),
         )
     _show(result, as_json=as_json)
@@ -145,23 +143,6 @@ def evaluate(
             + ("; go on with --resume" if out else "")
         )
         raise typer.Exit(INTERRUPTED)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C end the evaluation after the frame at hand; a second one breaks it off."""
-    asked: list[int] = []
-
-    def ask(number: int, _frame: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _show(result: "Evaluation", *, as_json: bool) -> None:

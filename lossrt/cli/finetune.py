@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossrt.cli import console
+from lossrt.cli.interruption import INTERRUPTED, interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
     EnginesOption,
@@ -64,7 +65,9 @@ def finetune(
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder of the frozen part's maps; OUT.features without it.")
     ] = None,
-    cache_limit: Annotated[float, typer.Option("--cache-limit", min=0, help="Most that they may take, GiB.")] = 4.0,
+    cache_limit: Annotated[
+        float, typer.Option("--cache-limit", min=0, help="Most that they may take, GiB; inf for no limit.")
+    ] = 4.0,
     metrics: Annotated[
         Path | None, typer.Option("--metrics", help="JSON Lines of all losses; OUT.metrics.jsonl without it.")
     ] = None,
@@ -104,8 +107,8 @@ def finetune(
         ports=pairs(ports, flag="--input"),
         at=at,
     )
-    files = FinetuneFiles(out, checkpoint, cache, int(cache_limit * GIB), metrics)
-    with console.progress_bar("finetune") as progress:
+    files = FinetuneFiles(out, checkpoint, cache, cache_limit * GIB, metrics)
+    with console.progress_bar("finetune") as progress, interruptible() as stop:
         result = run(
             inputs,
             opened(bundle, trust=trust, libraries=runs_on.libraries, engines=engines),
@@ -113,29 +116,37 @@ def finetune(
             options=options,
             backend=runs_on,
             progress=progress,
+            stop=stop,
         )
     _show(result, out, files.beside(checkpoint, "checkpoint"), as_json=as_json)
 
 
 def _show(result: "FinetuneResult", out: Path, checkpoint: Path, *, as_json: bool) -> None:
+    from lossrt.device.finetune.loop import Interruption
+
     history, position = result.state.history, result.state.position
     rows = history.validations
+    interrupted = isinstance(result.stop, Interruption)
     if result.resumed is not None:
         console.note(f"went on after step {result.resumed} of an earlier run")
     if as_json:
         console.show_json(
             {
-                "out": None if result.divergence else str(out),
+                "out": None if result.stop else str(out),
                 "steps": len(history.steps),
                 "epochs": position.epoch,
                 "best_epoch": position.best_epoch,
                 "validation_loss": [row[1] for row in rows],
-                "diverged": str(result.divergence) if result.divergence else None,
+                "diverged": str(result.stop) if result.stop and not interrupted else None,
+                "interrupted": interrupted,
             }
         )
-    if result.divergence:
+    if interrupted:
+        console.warn(f"{result.stop}; {out} is not written; the same command goes on from {checkpoint}")
+        raise typer.Exit(INTERRUPTED)
+    if result.stop:
         console.note(
-            f"lossrt: error: {result.divergence}; {out} is not written, the last good checkpoint is whole in {checkpoint}; begin anew with a smaller --lr and another --checkpoint"
+            f"lossrt: error: {result.stop}; {out} is not written, the last good checkpoint is whole in {checkpoint}; begin anew with a smaller --lr and another --checkpoint"
         )
         raise typer.Exit(1)
     if as_json:

@@ -28,6 +28,7 @@ from lossrt.cli import (
     split,
     validate,
 )
+from lossrt.cli.interruption import INTERRUPTED
 from lossrt.errors import BackendError, LossrtError
 
 app = typer.Typer(
@@ -60,7 +61,7 @@ app.command("recipes")(recipes.recipes)
 TORCH_SIDE = ("torch", "onnxscript", "jaxtyping")
 BUG = 70
 STORAGE = 74
-INTERRUPTED = 130
+BROKEN_OFF = "interrupted; what was there before is still whole"
 
 
 def main() -> None:
@@ -70,8 +71,12 @@ def main() -> None:
     except LossrtError as error:
         _say(f"{type(error).__name__}: {error}" if error.exit_code == BUG else str(error))
         sys.exit(error.exit_code)
+    except SystemExit as left:
+        if _broken_off(left):
+            _say(BROKEN_OFF)
+        raise
     except KeyboardInterrupt:
-        _say("interrupted; what was there before is still whole")
+        _say(BROKEN_OFF)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
@@ -87,6 +92,11 @@ def main() -> None:
         traceback.print_exc()
         _say("this is a bug of lossrt: please report it to its issue tracker, with the lines above and the command")
         sys.exit(BUG)
+
+
+def _broken_off(left: SystemExit) -> bool:
+    """Say whether typer made this of Ctrl-C: it leaves with 130 and says nothing."""
+    return left.code == INTERRUPTED and isinstance(getattr(left.__context__, "__cause__", None), KeyboardInterrupt)
 
 
 def _say(message: str) -> None:

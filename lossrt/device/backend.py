@@ -5,13 +5,15 @@ __all__ = ["BACKENDS", "Backend"]
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from lossrt.bundle import Bundle
 from lossrt.device.build import open_graph
 from lossrt.errors import InputError, nearest
+from lossrt.runtime.compiler import backend_version
+from lossrt.runtime.job import BackendName
 from lossrt.runtime.libraries import trusted_library
-from lossrt.runtime.ort import OrtSession
+from lossrt.runtime.ort import OrtSession, ort_version
 from lossrt.runtime.session import Session
 
 BACKENDS = ("ort", "ort-cuda", "ort-tensorrt", "tensorrt", "rtx")
@@ -75,6 +77,17 @@ class Backend:
     def libraries(self) -> tuple[Path, ...]:
         """The user's own code, whose digests are not a bundle's id."""
         return self.plugins if self.operators is None else (*self.plugins, self.operators)
+
+    @property
+    def runtime(self) -> str:
+        """What computes, with its version: another one may round otherwise.
+
+        Raises:
+            BackendError: It is not installed.
+        """
+        if self.name in ("tensorrt", "rtx"):
+            return f"{self.name} {backend_version(cast('BackendName', self.name))}"
+        return f"{self.name} {ort_version()}"
 
     def open(self, path: Path, bundle: Bundle) -> Session:
         """Load an ONNX file.

@@ -1,6 +1,6 @@
 """ONNX Runtime: the backend that runs everywhere, on the CPU, or on a GPU by its own kernels or through TensorRT."""
 
-__all__ = ["CUDA_PACKAGE", "OrtSession", "load_error"]
+__all__ = ["CUDA_PACKAGE", "OrtSession", "load_error", "ort_version"]
 
 import ctypes
 import importlib
@@ -180,6 +180,15 @@ def _import_onnxruntime() -> Any:
         raise BackendError(
             f"backend 'ort': ONNX Runtime is not installed ({error}); run `pip install {CPU_PACKAGE}`"
         ) from error
+
+
+def ort_version() -> str:
+    """Return ONNX Runtime's version.
+
+    Raises:
+        BackendError: It is not installed.
+    """
+    return str(_import_onnxruntime().__version__)
 
 
 def load_error(model: Path | bytes, *, operators: Path | None = None) -> str:

@@ -218,7 +218,7 @@ def test_pickled_heads_are_refused(evaluate, heads):
 
 def test_the_first_interrupt_ends_with_a_summary(evaluate, tmp_path, monkeypatch):
     out = tmp_path / "o"
-    real = verb._interruptible
+    real = verb.interruptible
 
     from contextlib import contextmanager
 
@@ -234,7 +234,7 @@ def test_the_first_interrupt_ends_with_a_summary(evaluate, tmp_path, monkeypatch
 
             yield stop_after_five
 
-    monkeypatch.setattr(verb, "_interruptible", interrupted)
+    monkeypatch.setattr(verb, "interruptible", interrupted)
     code, text, err = evaluate("-o", out, "--json")
     assert code == 130
     assert "interrupted after frame 5 of 12; go on with --resume" in err

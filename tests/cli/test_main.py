@@ -30,3 +30,13 @@ def test_a_verb_of_the_torch_side_says_what_is_missing(module: str, tmp_path: Pa
     assert done.returncode == 3, done.stderr
     expected = f"lossrt: error: this verb needs {module}, which is not installed; run `pip install 'lossrt[export]'`"
     assert done.stderr.strip() == expected
+
+
+def test_ctrl_c_ends_with_130_and_says_so(run, monkeypatch) -> None:
+    def interrupted(*_words) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lossrt.cli.console.say", interrupted)
+    code, out, err = run("recipes")
+    assert (code, out) == (130, "")
+    assert err.strip() == "lossrt: error: interrupted; what was there before is still whole"

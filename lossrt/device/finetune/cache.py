@@ -20,7 +20,7 @@ from lossrt.bundle import replace_file
 from lossrt.errors import InputError, StorageError
 
 Arrays = dict[str, NDArray[Any]]
-_OURS = re.compile(r"^[0-9a-f]{64}\.safetensors$")
+_OURS = re.compile(r"^(\.[0-9a-f]{64}\.safetensors\..+|[0-9a-f]{64}\.safetensors)$")
 _HEADER = 4096  # bytes allowed for a file's names and shapes
 
 
@@ -29,12 +29,17 @@ class FeatureCache:
 
     Args:
         folder: Where they lie; made when the first one is written.
-        limit: Bytes that they may take in all.
+        limit: Bytes that they may take in all; infinity for any number.
         keys: SHA-256 of everything that each frame's arrays follow from, for this run's frames; entries of earlier runs
-            make room, other files are left alone.
+            make room, and so does what a killed run had begun to write; other files are left alone.
+
+    Raises:
+        InputError: The folder is a file.
     """
 
-    def __init__(self, folder: Path, *, limit: int, keys: Collection[str]) -> None:
+    def __init__(self, folder: Path, *, limit: float, keys: Collection[str]) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"--cache '{folder}': expected a folder, got a file; choose another one")
         self._folder, self._limit = folder, limit
         sizes = {path: path.stat().st_size for path in _entries(folder)}
         stale = [path for path in sizes if path.stem not in keys]

@@ -4,6 +4,7 @@ __all__ = ["Position", "State", "load_state", "save_state"]
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 FILE = "checkpoint.safetensors"
 KEY = "lossrt.finetune"
 SCHEMA = 1
+_DIGEST = re.compile(r"^[0-9a-f]{64}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def save_state(folder: Path, state: State, *, identity: Mapping[str, Any]) -> No
     Args:
         folder: Where it lies.
         state: The run.
-        identity: What the run is of: a checkpoint of anything else is refused.
+        identity: What the run is of, the most telling first: a checkpoint of anything else is refused.
 
     Raises:
         StorageError: The disk refused; the checkpoint before is whole.
@@ -92,17 +94,22 @@ def load_state(folder: Path, *, identity: Mapping[str, Any]) -> State | None:
     """Return the run that a checkpoint is of; None where there is no checkpoint.
 
     Raises:
-        InputError: It is of another network, bundle, data or options, or no checkpoint.
+        InputError: It is of another network, bundle, data or options, or no checkpoint, or the folder is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--checkpoint '{folder}': expected a folder, got a file; choose another one")
     path = folder / FILE
+    for left in folder.glob(f".{FILE}.*"):  # of a run that was killed while it wrote
+        left.unlink(missing_ok=True)
     if not path.exists():
         return None
     header = _header(path)
     was, now = header["identity"], json.loads(json.dumps(dict(identity)))
-    for name in sorted({*was, *now}):
+    for name in dict.fromkeys([*now, *was]):
         if was.get(name) != now.get(name):
+            before, here = _shown(was.get(name)), _shown(now.get(name))
             raise InputError(
-                f"checkpoint '{path}': is of a run with {name} {was.get(name)}, and this one has {now.get(name)}; go on with the same command, or choose another folder with --checkpoint"
+                f"checkpoint '{path}': is of a run with {name} {before}, and this one has {here}; go on with the same command, or choose another folder with --checkpoint"
             )
     parts: dict[str, Arrays] = {"carried": {}, "best": {}, "history": {}}
     for key, array in read_arrays(path, what="checkpoint").items():
@@ -110,6 +117,12 @@ def load_state(folder: Path, *, identity: Mapping[str, Any]) -> State | None:
         parts[part][name] = array
     history = History.from_arrays(tuple(header["loss_names"]), parts["history"])
     return State(Position(**header["position"]), parts["carried"], parts["best"], history)
+
+
+def _shown(value: object) -> str:
+    """Return a value for a message; of a digest, its beginning."""
+    text = str(value)
+    return text[:12] if _DIGEST.match(text) else text
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The training loop: steps, validation, early stopping, checkpoints. The same state always goes on to the same result."""
 
-__all__ = ["Divergence", "Trainer"]
+__all__ = ["Divergence", "Interruption", "Trainer"]
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,8 @@ from lossrt.device.finetune.history import History, step_line, validation_line
 from lossrt.device.finetune.metrics_file import MetricsFile
 from lossrt.device.finetune.options import FinetuneOptions, learning_rate
 from lossrt.device.finetune.partition import Partition
-from lossrt.device.finetune.step_graph import PARAMETER, StepGraph, StepResult
+from lossrt.device.finetune.step_graph import PARAMETER, StepGraph
+from lossrt.errors import InputError
 from lossrt.targets.annotations import FramePair
 
 Batch = Callable[[Sequence[FramePair]], dict[str, NDArray[Any]]]
@@ -29,20 +30,36 @@ class Divergence:
     """Why training stopped.
 
     Attributes:
-        step: Number of the step, from 1.
-        loss: Its loss, before the step.
-        first: Loss of the first step.
+        what: Which loss, and when; or that it is a weight.
+        value: The loss, or the weight.
+        first: The same loss at first.
     """
 
-    step: int
-    loss: float
+    what: str
+    value: float
     first: float
 
     def __str__(self) -> str:
-        what = (
-            "is not finite" if not math.isfinite(self.loss) else f"is more than {LARGEST_RISE} times the first step's"
-        )
-        return f"step {self.step}: loss {self.loss:g} {what} ({self.first:g}): training diverged"
+        reason = "is not finite"
+        if math.isfinite(self.value):
+            reason = f"is more than {LARGEST_RISE} times the first one ({self.first:g})"
+        return f"{self.what} {self.value:g} {reason}: training diverged"
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """The user stopped training; the checkpoint has all of it.
+
+    Attributes:
+        steps: Steps done.
+        planned: Steps in all.
+    """
+
+    steps: int
+    planned: int
+
+    def __str__(self) -> str:
+        return f"interrupted after step {self.steps} of {self.planned}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,7 @@ class Trainer:
         checkpoint: Folder of the checkpoint.
         identity: What the run is of.
         progress: Called with what is being done, steps done and steps in all.
+        stop: Asked at each step whether to stop there.
         metrics: Takes a line after each step and each validation.
     """
 
@@ -67,6 +85,7 @@ class Trainer:
     checkpoint: Path
     identity: Mapping[str, Any]
     progress: Progress
+    stop: Callable[[], bool]
     metrics: MetricsFile
 
     @property
@@ -74,15 +93,32 @@ class Trainer:
         """Steps of an epoch; the last one may have fewer frames."""
         return math.ceil(len(self.frames.train) / self.options.batch)
 
+    @property
+    def planned(self) -> int:
+        """Steps of the whole run, early stopping aside."""
+        return self.options.epochs * self.steps_an_epoch
+
     def start(self, parameters: Mapping[str, NDArray[Any]]) -> State:
-        """Return the state before the first step, with the network as it came validated."""
+        """Return the state before the first step, with the network as it came validated.
+
+        Raises:
+            InputError: Its loss is not finite.
+        """
         carried = self.step.start(parameters)
-        state = self.validated(State(Position(), carried, _weights(carried), History(self.step.loss_names)), epochs=0)
+        state = State(Position(), carried, _weights(carried), History(self.step.loss_names))
+        self.validate(state, epochs=0)
+        if state.history.validations and not math.isfinite(loss := state.history.validations[0][1]):
+            raise InputError(
+                f"network: expected a finite loss before the first step, got {loss:g} on the frames to validate on; look "
+                "at the heads' weights and the annotations"
+            )
         self.save(state)
         return state
 
-    def run(self, state: State) -> Divergence | None:
-        """Train until the epochs are over, nothing gets better, or training diverges.
+    def run(self, state: State) -> Divergence | Interruption | None:
+        """Train until the epochs are over, nothing gets better, training diverges, or the user stops it.
+
+        A checkpoint has weights that were found good: those whose loss on further frames is in bounds.
 
         Args:
             state: Where to begin; changed, and saved on the way.
@@ -92,44 +128,62 @@ class Trainer:
         """
         while not state.position.done:
             epoch = state.position.epoch
-            for pairs in self.batches(epoch)[state.position.step :]:
-                if divergence := self.advance(state, pairs):
-                    return divergence
-            self.validated(state, epochs=epoch + 1)
+            batches = self.batches(epoch)
+            for pairs in batches[state.position.step :]:
+                if ended := self.advance(state, pairs):
+                    return ended
+            if diverged := self.judge(state, batches[-1]):
+                return diverged
             position = replace(state.position, epoch=epoch + 1, step=0)
             state.position = replace(position, done=self.over(position))
             self.save(state)
         return None
 
-    def advance(self, state: State, pairs: Sequence[FramePair]) -> Divergence | None:
-        """Do one step, note it, and save where it is due."""
+    def advance(self, state: State, pairs: Sequence[FramePair]) -> Divergence | Interruption | None:
+        """Do one step and note it. Its loss says whether the weights before it are good: where due, they are saved."""
         done = len(state.history.steps)
-        total = self.options.epochs * self.steps_an_epoch
-        self.progress(f"epoch {state.position.epoch + 1}, step {done + 1}", done, total)
-        lr = learning_rate(self.options, done, total)
+        self.progress(f"epoch {state.position.epoch + 1}, step {done + 1}", done, self.planned)
+        lr = learning_rate(self.options, done, self.planned)
         result = self.step.run(self.batch(pairs), state.carried, lr=lr)
         loss = result.losses["loss"]
-        first = state.history.steps[0][3] if done else loss
-        if not _sound(result) or loss > LARGEST_RISE * abs(first):
-            return Divergence(done + 1, loss, first)
+        if diverged := self.diverged(state, f"step {done + 1}: loss", loss):
+            return diverged
+        if self.stop():
+            self.save(state)
+            return Interruption(done, self.planned)
+        if state.position.step and done % self.options.checkpoint_steps == 0:
+            self.save(state)
+        broken = [array[~np.isfinite(array)] for array in result.carried.values() if not np.isfinite(array).all()]
+        if broken:
+            return Divergence(f"step {done + 1}: a weight after it", float(broken[0][0]), 0.0)
         state.carried = result.carried
         state.history.add_step(epoch=state.position.epoch, lr=lr, grad_norm=result.grad_norm, losses=result.losses)
         state.position = replace(state.position, step=state.position.step + 1)
         self.metrics.append(step_line(state.history, done + 1, state.history.steps[-1]))
-        if (done + 1) % self.options.checkpoint_steps == 0:
-            self.save(state)
         return None
 
-    def validated(self, state: State, *, epochs: int) -> State:
+    def judge(self, state: State, last: Sequence[FramePair]) -> Divergence | None:
+        """Say whether the weights at the end of an epoch are good: by validation, or by the last batch once more."""
+        done, epochs = len(state.history.steps), state.position.epoch + 1
+        self.validate(state, epochs=epochs)
+        if self.frames.validation:
+            first, loss = (state.history.validations[row][1] for row in (0, -1))
+            return _divergence(f"epoch {epochs}: validation loss", loss, first)
+        loss = self.step.run(self.batch(last), state.carried, lr=0.0).losses["loss"]
+        return self.diverged(state, f"after step {done}: loss", loss)
+
+    def diverged(self, state: State, what: str, loss: float) -> Divergence | None:
+        """Hold a loss against that of the first step."""
+        return _divergence(what, loss, state.history.steps[0][3] if state.history.steps else loss)
+
+    def validate(self, state: State, *, epochs: int) -> None:
         """Validate, and keep the weights where they are the best so far; without validation the last are the best."""
         pairs = self.frames.validation
         if not pairs:
             state.best = _weights(state.carried)
             state.position = replace(state.position, best_epoch=epochs)
-            return state
-        self.progress(
-            f"epoch {epochs}, validation", len(state.history.steps), self.options.epochs * self.steps_an_epoch
-        )
+            return
+        self.progress(f"epoch {epochs}, validation", len(state.history.steps), self.planned)
         sums = dict.fromkeys(self.step.loss_names, 0.0)
         for first in range(0, len(pairs), self.options.batch):
             some = pairs[first : first + self.options.batch]
@@ -141,7 +195,6 @@ class Trainer:
         if means["loss"] < state.position.best_loss:
             state.best = _weights(state.carried)
             state.position = replace(state.position, best_epoch=epochs, best_loss=means["loss"])
-        return state
 
     def batches(self, epoch: int) -> list[list[FramePair]]:
         """Return an epoch's batches: an order of its own, from the seed and its number."""
@@ -160,9 +213,10 @@ class Trainer:
         save_state(self.checkpoint, state, identity=self.identity)
 
 
-def _sound(result: StepResult) -> bool:
-    """Say whether a step may be kept: its loss and all that the next step takes are finite."""
-    return math.isfinite(result.losses["loss"]) and all(np.isfinite(a).all() for a in result.carried.values())
+def _divergence(what: str, loss: float, first: float) -> Divergence | None:
+    """Return that a loss is not finite, or rose too far above the first; None where it is in bounds."""
+    sound = math.isfinite(loss) and loss <= LARGEST_RISE * abs(first)
+    return None if sound else Divergence(what, loss, first)
 
 
 def _weights(carried: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -5,11 +5,14 @@ __all__ = ["SCHEDULES", "FinetuneOptions", "learning_rate"]
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from lossrt.errors import InputError, nearest
 
 SCOPES = ("full", "last")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("constant", "cosine", "step")
+FLOAT32 = np.finfo(np.float32)
 _DROP_AT, _DROP_TO = 6 / 7, 0.1  # CenterTrack `opts.py`: lr_step 60 of num_epochs 70
 
 
@@ -54,8 +57,8 @@ class FinetuneOptions:
                 raise InputError(f"--{flag.replace('_', '-')}: expected at least {least}, got {getattr(self, flag)}")
         if not 0 <= self.validation < 1:
             raise InputError(f"--validation: expected a fraction in [0, 1), got {self.validation}")
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise InputError(f"--lr: expected a finite learning rate > 0, got {self.lr}")
+        if not float(FLOAT32.tiny) <= self.lr <= float(FLOAT32.max):  # NaN as well
+            raise InputError(f"--lr: expected a learning rate that float32 holds, > 0, got {self.lr}")
 
     @property
     def graph(self) -> str:

@@ -4,6 +4,7 @@ __all__ = ["FinetuneFiles", "FinetuneResult", "finetune"]
 
 import dataclasses
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ from typing import Any
 
 from lossrt.bundle import Bundle
 from lossrt.device.backend import Backend
-from lossrt.device.finetune.batches import FrameArrays, frame_keys
+from lossrt.device.finetune.batches import FrameArrays, cache_keys, frame_digests
 from lossrt.device.finetune.cache import FeatureCache
 from lossrt.device.finetune.checkpoint import State, load_state
 from lossrt.device.finetune.history import metrics_lines
-from lossrt.device.finetune.loop import Divergence, Trainer
+from lossrt.device.finetune.loop import Divergence, Interruption, Trainer
 from lossrt.device.finetune.metrics_file import MetricsFile
 from lossrt.device.finetune.options import FinetuneOptions
 from lossrt.device.finetune.partition import Partition, partition
@@ -45,7 +46,7 @@ class FinetuneFiles:
     out: Path
     checkpoint: Path | None = None
     cache: Path | None = None
-    cache_limit: int = 4 * GIB
+    cache_limit: float = 4 * GIB
     metrics: Path | None = None
 
     def beside(self, given: Path | None, suffix: str) -> Path:
@@ -59,12 +60,12 @@ class FinetuneResult:
 
     Attributes:
         state: Where it ended.
-        divergence: Why it was stopped, and nothing written; None where it was not.
+        stop: Why it was stopped, and nothing written; None where it was not.
         resumed: Steps that an earlier run had done; None where there was none.
     """
 
     state: State
-    divergence: Divergence | None
+    stop: Divergence | Interruption | None
     resumed: int | None
 
 
@@ -76,6 +77,7 @@ def finetune(
     options: FinetuneOptions,
     backend: Backend | None = None,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> FinetuneResult:
     """Tune a network's heads, or go on where an earlier run of the same kind was stopped.
 
@@ -86,6 +88,7 @@ def finetune(
         options: How to train.
         backend: What runs the network's frozen part and the steps; None for ONNX Runtime on the CPU.
         progress: Called with what is being done, steps done and steps in all.
+        stop: Asked at each step whether to stop there, with a checkpoint.
 
     Raises:
         InputError: The network's heads, the bundle, the frames or an earlier checkpoint do not fit.
@@ -101,30 +104,33 @@ def finetune(
     with tempfile.TemporaryDirectory(prefix="lossrt-") as scratch, step.session:
         runtime = Runtime(bundle, chosen, Path(scratch))
         source = feature_source(inputs, network, recipe, options=options, runtime=runtime)
-        keys = _keys(network, source, parts, recipe, options)
+        digests = frame_digests((*parts.train, *parts.validation), source)
+        common = _common(network, recipe, options, chosen)
         trainer = Trainer(
             step=step,
-            batch=_arrays(network, source, step, recipe, options=options, files=files, keys=keys).batch,
+            batch=_arrays(
+                network, source, step, recipe, options=options, files=files, keys=cache_keys(digests, common)
+            ).batch,
             frames=parts,
             options=options,
             checkpoint=files.beside(files.checkpoint, "checkpoint"),
-            identity=_identity(network, bundle, parts, options=options, backend=chosen.name, keys=keys),
+            identity=_identity(network, bundle, parts, options=options, backend=chosen, digests=digests),
             progress=progress,
+            stop=stop,
             metrics=MetricsFile(files.beside(files.metrics, "metrics.jsonl")),
         )
         return _train(trainer, network, files)
 
 
-def _keys(
-    network: Network, source: FeatureSource, parts: Partition, recipe: Recipe, options: FinetuneOptions
-) -> dict[tuple[str, int], str]:
-    common = {
+def _common(network: Network, recipe: Recipe, options: FinetuneOptions, backend: Backend) -> dict[str, Any]:
+    """Return what the maps of every frame follow from."""
+    return {
         "network": network.digest,
         "features": network.heads.features,
         "scope": options.scope,
         "recipe": recipe.model_dump(mode="json"),
+        "runtime": backend.runtime,
     }
-    return frame_keys((*parts.train, *parts.validation), source, common)
 
 
 def _arrays(
@@ -150,13 +156,20 @@ def _identity(
     parts: Partition,
     *,
     options: FinetuneOptions,
-    backend: str,
-    keys: Mapping[tuple[str, int], str],
+    backend: Backend,
+    digests: Mapping[tuple[str, int], str],
 ) -> dict[str, Any]:
+    """Return what the result follows from, to the bit; the number of threads too: sums are split among them."""
     chosen = {f"--{name}": value for name, value in dataclasses.asdict(options).items() if name != "checkpoint_steps"}
-    listed = [[keys[f.sequence, f.index] for f, _ in pairs] for pairs in (parts.train, parts.validation)]
-    frames = hashlib.sha256(repr(listed).encode()).hexdigest()
-    return {"network": network.digest, "bundle": bundle.bundle_id, "frames": frames, "--backend": backend, **chosen}
+    listed = [[digests[f.sequence, f.index] for f, _ in pairs] for pairs in (parts.train, parts.validation)]
+    return {
+        "network": network.digest,
+        "bundle": bundle.bundle_id,
+        **chosen,
+        "--backend": backend.runtime,
+        "--threads": backend.threads or f"(as {os.cpu_count()} cores have it)",
+        "frames": hashlib.sha256(repr(listed).encode()).hexdigest(),
+    }
 
 
 def _train(trainer: Trainer, network: Network, files: FinetuneFiles) -> FinetuneResult:
@@ -168,8 +181,8 @@ def _train(trainer: Trainer, network: Network, files: FinetuneFiles) -> Finetune
     resumed = len(state.history.steps) if state else None
     if state is None:
         state = trainer.start({wire: arrays[name] for wire, name in names.items()})
-    if divergence := trainer.run(state):
-        return FinetuneResult(state, divergence, resumed)
+    if stop := trainer.run(state):
+        return FinetuneResult(state, stop, resumed)
     tuned = {names[wire]: array for wire, array in state.best.items()}
     check_tuned(network.model, tuned, what="tuned heads")
     write_merged(network.path, tuned, files.out, heads=save_heads(arrays | tuned, network.heads))

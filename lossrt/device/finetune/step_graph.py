@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from lossrt.bundle import Bundle
 from lossrt.device.backend import Backend
+from lossrt.device.finetune.missing_step import missing_step
 from lossrt.device.finetune.options import FinetuneOptions
 from lossrt.errors import InputError
-from lossrt.recipe import Recipe, preset_names
+from lossrt.recipe import Recipe
 from lossrt.runtime.session import Session
 from lossrt.spec import GraphSpec
 
@@ -113,11 +114,7 @@ def require_graph(bundle: Bundle, options: FinetuneOptions) -> Recipe:
             f"bundle '{bundle.source}': expected one that was exported from a recipe, got a loss of your own; fine-tuning needs a recipe's heads"
         )
     if graph not in bundle.manifest.graphs:
-        name = recipe.name if recipe.name in preset_names() else f"{recipe.name}.toml"
-        place = "DIR" if bundle.packed else bundle.source
-        raise InputError(
-            f"bundle '{bundle.source}': expected graph '{graph}' for --scope {options.scope} --optimizer {options.optimizer}, got {', '.join(bundle.manifest.graphs)}; where PyTorch is, run `lossrt export {name} --head-step {options.scope}.{options.optimizer} -o {place}`"
-        )
+        raise InputError(missing_step(bundle, recipe, options))
     return recipe
 
 

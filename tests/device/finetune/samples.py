@@ -67,7 +67,9 @@ def features(some: Sequence) -> dict[str, np.ndarray]:
     return {"features": np.float32(rows)}
 
 
-def trainer(folder: Path, session: LeastSquares | None = None, *, validation: int = 4, **options) -> Trainer:
+def trainer(
+    folder: Path, session: LeastSquares | None = None, *, validation=4, stop=lambda: False, **options
+) -> Trainer:
     chosen = FinetuneOptions(**{"epochs": 5, "batch": 2, "lr": 0.01, "patience": 0, "checkpoint_steps": 2, **options})
     return Trainer(
         step=StepGraph(session or LeastSquares(), SPEC),
@@ -77,6 +79,7 @@ def trainer(folder: Path, session: LeastSquares | None = None, *, validation: in
         checkpoint=folder / "checkpoint",
         identity={"network": "a", "--lr": chosen.lr},
         progress=lambda _what, _done, _total: None,
+        stop=stop,
         metrics=MetricsFile(folder / "metrics.jsonl"),
     )
 

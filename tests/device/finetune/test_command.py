@@ -2,10 +2,13 @@
 
 import errno
 import json
+import os
+import signal
 
 import pytest
 
 from lossrt.bundle import files
+from lossrt.device.finetune.step_graph import StepGraph
 
 
 @pytest.fixture
@@ -34,6 +37,34 @@ def test_divergence_ends_with_1_and_keeps_the_checkpoint(command, words, setting
     assert "step " in said
     assert (tmp_path / "tuned.onnx.checkpoint" / "checkpoint.safetensors").is_file()
     assert not (tmp_path / "tuned.onnx").exists()
+
+
+def test_ctrl_c_keeps_every_step_and_the_same_command_goes_on(command, words, setting, tmp_path, monkeypatch) -> None:
+    given = [*words, "--frames", setting.images, "--epochs", 2, "--cache-limit", "inf"]
+    real, steps = StepGraph.run, []
+
+    def interrupted(self, *arrays, lr):
+        steps.append(lr)
+        if len(steps) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, *arrays, lr=lr)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StepGraph, "run", interrupted)
+        code, _, said = command(*given, "-o", tmp_path / "tuned.onnx")
+    assert code == 130
+    assert "interrupted after step " in said
+    assert "the same command goes on" in said
+    assert not (tmp_path / "tuned.onnx").exists()
+    assert command(*given, "-o", tmp_path / "tuned.onnx")[0] == 0
+    assert command(*given, "-o", tmp_path / "alone.onnx")[0] == 0
+    assert (tmp_path / "tuned.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
+
+
+def test_a_limit_that_is_no_number_ends_with_2(command, words, setting, tmp_path) -> None:
+    code, _, said = command(*words, "--frames", setting.images, "-o", tmp_path / "tuned.onnx", "--cache-limit", "nan")
+    assert code == 2
+    assert "--cache-limit" in said
 
 
 def test_frames_without_annotations_end_with_2(command, words, setting, tmp_path) -> None:

@@ -11,8 +11,9 @@ from lossrt.bundle import files
 from lossrt.device.finetune import checkpoint as checkpoint_module
 from lossrt.device.finetune.checkpoint import load_state
 from lossrt.device.finetune.history import metrics_lines
+from lossrt.device.finetune.loop import Divergence, Interruption
 from lossrt.errors import InputError, StorageError
-from tests.device.finetune.samples import TARGET, LeastSquares, begin, trainer
+from tests.device.finetune.samples import TARGET, LeastSquares, begin, features, pairs, trainer
 
 
 class _Killed(BaseException):
@@ -108,16 +109,56 @@ def test_without_validation_the_last_weights_are_the_best(tmp_path) -> None:
     np.testing.assert_array_equal(state.best["hm_0_weight"], state.carried["param_hm_0_weight"])
 
 
-@pytest.mark.parametrize("lr", [2.0, 1e30], ids=["rises", "overflows"])
-def test_divergence_names_step_and_loss_and_keeps_the_checkpoint(tmp_path, lr) -> None:
-    wild = trainer(tmp_path, lr=lr)
+def _loss(weights) -> float:
+    """The least squares of all frames, computed here."""
+    rows = features(pairs(1, 12))["features"].astype(np.float64)
+    return float(np.square(rows @ (weights - TARGET)).mean())
+
+
+@pytest.mark.parametrize("validation", [4, 0], ids=["validated", "not validated"])
+@pytest.mark.parametrize(
+    ("lr", "batch", "what"),
+    [(2.0, 2, "step "), (2.0, 8, None), (1e25, 8, None), (3e38, 2, "step 1: a weight after it ")],
+    ids=["rises", "one step an epoch", "far off", "overflows"],
+)
+def test_divergence_is_told_and_the_checkpoint_keeps_good_weights(tmp_path, lr, batch, what, validation) -> None:
+    wild = trainer(tmp_path, lr=lr, batch=batch, epochs=1 if batch == 8 else 5, validation=validation)
     with np.errstate(over="ignore", invalid="ignore"):
         found = wild.run(begin(wild))
-    assert found is not None
-    assert str(found).startswith(f"step {found.step}: loss {found.loss:g} is ")
+    assert isinstance(found, Divergence)
+    what = what or ("epoch 1: validation loss " if validation else "after step 1: loss ")
+    assert str(found).startswith(what)
+    assert str(found).endswith(": training diverged")
     kept = load_state(wild.checkpoint, identity=wild.identity)
-    assert len(kept.history.steps) < found.step
-    assert all(np.isfinite(array).all() for array in kept.carried.values())
+    assert not kept.position.done
+    assert _loss(kept.carried["param_hm_0_weight"]) < 11 * _loss(np.zeros(3))
+
+
+def test_what_is_broken_before_the_first_step_is_no_divergence(tmp_path) -> None:
+    own = trainer(tmp_path)
+    own.metrics.begin(())
+    with pytest.raises(InputError, match="expected a finite loss before the first step, got nan"):
+        own.start({"hm_0_weight": np.float32([np.nan, 0, 0])})
+    assert not own.checkpoint.exists()
+
+
+@pytest.mark.parametrize("asked", range(1, 20, 4))
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, asked) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "stopped").mkdir()
+    whole = trainer(tmp_path / "whole")
+    whole.run(begin(whole))
+    calls = []
+    stopped = trainer(tmp_path / "stopped", stop=lambda: calls.append(0) or len(calls) >= asked, checkpoint_steps=100)
+    found = stopped.run(begin(stopped))
+    assert found == Interruption(asked - 1, 20)
+    assert str(found) == f"interrupted after step {asked - 1} of 20"
+    again = trainer(tmp_path / "stopped")
+    state = load_state(again.checkpoint, identity=again.identity)
+    assert len(state.history.steps) == asked - 1, "nothing is lost"
+    again.metrics.begin(metrics_lines(state.history))
+    assert again.run(state) is None
+    assert _result(tmp_path / "stopped")[:2] == _result(tmp_path / "whole")[:2]
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch) -> None:
@@ -142,7 +183,13 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match=r"is of a run with --lr 0\.01, and this one has 0\.5"):
         load_state(own.checkpoint, identity={**own.identity, "--lr": 0.5})
     with pytest.raises(InputError, match="is of a run with network a, and this one has b"):
-        load_state(own.checkpoint, identity={**own.identity, "network": "b"})
+        load_state(own.checkpoint, identity={**own.identity, "network": "b", "--lr": 0.5})
+    left = own.checkpoint / f".{checkpoint_module.FILE}.x1"
+    left.write_bytes(b"half")
+    assert load_state(own.checkpoint, identity=own.identity) is not None
+    assert not left.exists(), "a killed run's half checkpoint"
+    with pytest.raises(InputError, match="expected a folder, got a file"):
+        load_state(own.checkpoint / checkpoint_module.FILE, identity=own.identity)
     path = own.checkpoint / checkpoint_module.FILE
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match="expected one that `lossrt finetune` wrote"):

@@ -20,9 +20,12 @@ from lossrt.errors import InputError
         ({"epochs": 0}, "--epochs: expected at least 1, got 0"),
         ({"checkpoint_steps": 0}, "--checkpoint-steps: expected at least 1"),
         ({"validation": 1.0}, r"--validation: expected a fraction in \[0, 1\), got 1.0"),
-        ({"lr": math.nan}, "--lr: expected a finite learning rate > 0, got nan"),
+        *(
+            ({"lr": lr}, "--lr: expected a learning rate that float32 holds, > 0, got")
+            for lr in (math.nan, 0, 1e39, 1e-60)
+        ),
     ],
-    ids=["scope", "optimizer", "schedule", "epochs", "checkpoint-steps", "validation", "lr"],
+    ids=["scope", "optimizer", "schedule", "epochs", "checkpoint-steps", "validation", "nan", "0", "1e39", "1e-60"],
 )
 def test_what_cannot_be_is_refused(changes, message) -> None:
     with pytest.raises(InputError, match=message):
