@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,14 @@ def example_tensors(spec: GraphSpec) -> dict[str, Tensor]:
     }
 
 
+def _traced_sizes(spec: GraphSpec, open_dims: frozenset[str]) -> GraphSpec:
+    """Return the signature with at least 2 of every open dimension: the tracer takes a size of 1 for a fixed one."""
+    sizes = {name: max(2, size) if name in open_dims else size for name, size in spec.sizes.items()}
+    return replace(spec, sizes=sizes)
+
+
 def _export(module: nn.Module, spec: GraphSpec, open_dims: frozenset[str]) -> Any:
+    spec = _traced_sizes(spec, open_dims)
     dims = {name: torch.export.Dim(name, min=1) for name in sorted(open_dims & set(spec.sizes))}
     shapes = {t.name: {i: dims[d] for i, d in enumerate(t.dims) if d in dims} for t in spec.inputs}
     with warnings.catch_warnings(), quiet("torch.onnx"), translations() as table:

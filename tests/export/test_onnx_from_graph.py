@@ -69,6 +69,14 @@ SIZES = {
 }
 
 
+@pytest.mark.parametrize("graph", NAMES)
+def test_a_recipe_of_one_image_leaves_the_batch_open(graph: str, small_recipe) -> None:
+    recipe = small_recipe.model_copy(update={"batch": 1})
+    model = onnx_from_graph(GRAPHS[graph], recipe, options=ExportOptions())
+    for batch in (1, 3):
+        assert_right(graph, small_recipe, model, feeds(graph, small_recipe, batch, batch=batch))
+
+
 @pytest.mark.parametrize("target", ["ort", "jetpack5"])
 @pytest.mark.parametrize("gather", GATHERS)
 @pytest.mark.parametrize("graph", ["gather_feat", "generic_loss"])
