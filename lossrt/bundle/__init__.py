@@ -16,6 +16,7 @@ __all__ = [
     "open_bundle",
     "pack_bundle",
     "replace_file",
+    "staged",
     "write_bundle",
 ]
 
@@ -25,5 +26,6 @@ from lossrt.bundle.folder import Bundle
 from lossrt.bundle.manifest import COVERED, SCHEMA, GraphEntry, Manifest
 from lossrt.bundle.opening import open_bundle
 from lossrt.bundle.pack import pack_bundle
+from lossrt.bundle.staging import staged
 from lossrt.bundle.unpack import is_packed
 from lossrt.bundle.writing import write_bundle

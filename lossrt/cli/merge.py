@@ -17,9 +17,10 @@ def merge(
 ) -> None:
     """Put tuned weights into a network's initializers; everything else of its file stays as it is, byte for byte."""
     from lossrt.arrays import read_arrays
-    from lossrt.passes.merge import check_tuned, write_merged
+    from lossrt.passes.merge import check_out_path, check_tuned, write_merged
     from lossrt.passes.network_file import read_network
 
+    check_out_path(network, out)
     tuned = read_arrays(heads, what="heads")
     check_tuned(read_network(network), tuned, what=f"heads '{heads}'")
     write_merged(network, tuned, out, heads=heads.read_bytes())

@@ -17,7 +17,7 @@ from onnx import TensorProto
 
 from lossrt.bundle import file_digest
 from lossrt.errors import InputError, StorageError
-from lossrt.passes.walk import node_lists
+from lossrt.passes.walk import tensors_in
 
 
 def keep_external_data(model: onnx.ModelProto, *, source: Path, place: Path) -> tuple[Path, ...]:
@@ -75,22 +75,6 @@ def _copy(old: Path, new: Path) -> None:
 
 
 def _locations(model: onnx.ModelProto) -> Iterator[str]:
-    for tensor in _tensors(model):
+    for tensor in tensors_in(model):
         if tensor.data_location == TensorProto.EXTERNAL:
             yield next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    yield from _initializers(model.graph)
-    for nodes in node_lists(model):
-        for node in nodes:
-            for attribute in node.attribute:
-                yield from (attribute.t, *attribute.tensors)
-                for graph in (attribute.g, *attribute.graphs):
-                    yield from _initializers(graph)
-
-
-def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)

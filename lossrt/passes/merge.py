@@ -4,9 +4,10 @@ Requires: initializers of those names, types and shapes. Ensures: no other byte 
 tensors that lay in another file, which come into it; the same weights lie beside it as safetensors.
 """
 
-__all__ = ["check_tuned", "write_merged"]
+__all__ = ["check_out_path", "check_tuned", "write_merged"]
 
 import filecmp
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +18,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from lossrt.bundle import replace_file
+from lossrt.bundle import staged
 from lossrt.errors import InputError, nearest
+from lossrt.passes.external_data import check_data_files, data_files
 from lossrt.passes.merge_bytes import replace_initializers
-from lossrt.passes.split import data_files
 
 _DTYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
 
@@ -58,33 +59,68 @@ def check_tuned(model: onnx.ModelProto, tuned: Mapping[str, NDArray[Any]], *, wh
             )
 
 
+def check_out_path(network: Path, out: Path) -> None:
+    """Check that a merged network and its heads can go to a place, before any work is done.
+
+    Args:
+        network: The network's file.
+        out: The file to write; its heads go beside it, `<out>.safetensors` in the place of its suffix.
+
+    Raises:
+        InputError: `out` has the heads' own name, is a folder, or is the network itself.
+    """
+    if out.is_dir():
+        raise InputError(f"output '{out}': expected a file or nothing there, got a folder; name a file with -o")
+    heads = out.with_suffix(".safetensors")
+    if out == heads:
+        raise InputError(
+            f"output '{out}': expected an ONNX file, got the name that its heads go to; choose another with -o, such as '{out.with_suffix('.onnx')}'"
+        )
+    if heads.is_dir():
+        raise InputError(f"output '{heads}': the heads go there, got a folder; choose another name with -o")
+    for path in (out, heads):
+        if path.exists() and network.exists() and path.samefile(network):
+            raise InputError(
+                f"output '{path}': is the network itself, and the original would be gone; choose another file with -o"
+            )
+
+
 def write_merged(network: Path, tuned: Mapping[str, NDArray[Any]], out: Path, *, heads: bytes) -> None:
     """Write the network with tuned weights, and the weights beside it: `lossrt merge`.
 
     Args:
         network: The network's file.
         tuned: Weights by initializer, checked already.
-        out: The file to write; files with further weights are copied beside it.
+        out: The file to write, checked already; files with further weights are copied beside it.
         heads: What goes into the safetensors file of the same name.
+
+    Raises:
+        InputError: A file with further weights is missing or too short, or one of other content is in its place.
+        StorageError: The disk refused; what was there before is whole.
     """
     content = replace_initializers(network.read_bytes(), tuned)
-    for location in data_files(onnx.load_model_from_string(content)):
-        _copy_beside(network.parent, location, out.parent)
-    replace_file(out.with_suffix(".safetensors"), heads)
-    replace_file(out, content)
+    model = onnx.load_model_from_string(content)
+    check_data_files(model, network.parent)
+    locations = [location for location in data_files(model) if _is_to_copy(network.parent, location, out)]
+    with staged(out.parent, out=out) as scratch:
+        for location in locations:
+            place = scratch / os.path.normpath(location)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(network.parent / location, place)
+        (scratch / out.with_suffix(".safetensors").name).write_bytes(heads)
+        (scratch / out.name).write_bytes(content)
 
 
-def _copy_beside(folder: Path, location: str, target: Path) -> None:
-    source, place = folder / location, target / location
-    if not source.is_file() or not source.resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"network: expected its weights in '{source}', got no such file below its folder; copy it too")
-    if place.exists() and not filecmp.cmp(source, place, shallow=False):
-        raise InputError(f"output '{place}': exists and holds other weights; write to another folder with -o")
+def _is_to_copy(folder: Path, location: str, out: Path) -> bool:
+    """Tell whether a file with weights has to be copied beside the output: not where the same one lies there."""
+    source, place = folder / location, out.parent / location
+    if os.path.normpath(place) in {os.path.normpath(path) for path in (out, out.with_suffix(".safetensors"))}:
+        raise InputError(f"output '{place}': expected another name than the network's weights have; choose another -o")
     if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_name(f".{place.name}.partial")
-        shutil.copyfile(source, partial)
-        partial.replace(place)
+        return True
+    if not filecmp.cmp(source, place, shallow=False):
+        raise InputError(f"output '{place}': exists and holds other weights; write to another folder with -o")
+    return False
 
 
 def _near(name: str, tensors: Mapping[str, onnx.TensorProto]) -> list[str]:

@@ -18,8 +18,6 @@ __all__ = [
 ]
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +28,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 from safetensors.numpy import save
 
-from lossrt.bundle import replace_file
+from lossrt.bundle import staged
 from lossrt.errors import InputError
+from lossrt.passes.external_data import data_files
 from lossrt.passes.extract import extract
 from lossrt.passes.split_heads import HeadLayers, NetworkHeads
 from lossrt.passes.walk import nodes_in
@@ -71,12 +70,6 @@ def cut(
 def backbone(model: onnx.ModelProto, heads: NetworkHeads) -> onnx.ModelProto:
     """Return the part of a network that computes the feature map."""
     return cut(model, {heads.features: heads.channels})
-
-
-def data_files(model: onnx.ModelProto) -> list[str]:
-    """Return the files, relative to the model's own, that hold weights of it."""
-    outside = (tensor for tensor in _tensors(model) if external_data_helper.uses_external_data(tensor))
-    return sorted({external_data_helper.ExternalDataInfo(tensor).location for tensor in outside})
 
 
 def load_values(model: onnx.ModelProto, folder: Path) -> None:
@@ -139,10 +132,15 @@ def write_split(model: onnx.ModelProto, heads: NetworkHeads, out: Path, *, folde
 
     Raises:
         InputError: A file with weights is missing or too short.
+        StorageError: The disk refused; what was there before is whole.
     """
-    arrays = parameter_arrays(model, list(heads.parameters().values()), folder)
-    write_part(backbone(model, heads), out / "backbone.onnx", folder=folder)
-    replace_file(out / "heads.safetensors", save_heads(arrays, heads))
+    content = save_heads(parameter_arrays(model, list(heads.parameters().values()), folder), heads)
+    part = backbone(model, heads)
+    outside = bool(data_files(part))
+    load_values(part, folder)
+    with staged(out) as scratch:
+        _save(part, scratch / "backbone.onnx", outside=outside)
+        (scratch / "heads.safetensors").write_bytes(content)
 
 
 def write_part(part: onnx.ModelProto, path: Path, *, folder: Path) -> None:
@@ -155,28 +153,18 @@ def write_part(part: onnx.ModelProto, path: Path, *, folder: Path) -> None:
 
     Raises:
         InputError: A file with weights is missing or too short.
+        StorageError: The disk refused; what was there before is whole.
     """
     outside = bool(data_files(part))
     load_values(part, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not outside:
-        replace_file(path, part.SerializeToString())
-        return
-    data = f"{path.name}.data"
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        external_data_helper.convert_model_to_external_data(part, location=data)
-        onnx.save(part, scratch / path.name)
-        for name in (data, path.name):
-            if (scratch / name).exists():
-                (scratch / name).replace(path.with_name(name))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with staged(path.parent, out=path) as scratch:
+        _save(part, scratch / path.name, outside=outside)
 
 
-def _tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    constants = [entry.t for node in nodes_in(model.graph.node) for entry in node.attribute if entry.HasField("t")]
-    return [*model.graph.initializer, *constants]
+def _save(part: onnx.ModelProto, path: Path, *, outside: bool) -> None:
+    if outside:
+        external_data_helper.convert_model_to_external_data(part, location=f"{path.name}.data")
+    onnx.save(part, path)
 
 
 def _without(model: onnx.ModelProto, values: Mapping[str, Any]) -> onnx.ModelProto:

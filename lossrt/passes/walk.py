@@ -1,6 +1,6 @@
 """Walk through a model: every graph, and the graphs inside its nodes (the branches of If, the bodies of loops)."""
 
-__all__ = ["node_lists", "nodes_in", "used_names"]
+__all__ = ["node_lists", "nodes_in", "tensors_in", "used_names"]
 
 from collections.abc import Iterable, Iterator, MutableSequence
 
@@ -31,6 +31,21 @@ def node_lists(model: onnx.ModelProto) -> Iterator[MutableSequence[onnx.NodeProt
         yield from _lists_in(function.node)
 
 
+def tensors_in(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor that a model holds: initializers of all its graphs, sparse ones and constants of its nodes.
+
+    Args:
+        model: The model.
+    """
+    yield from _initializers(model.graph)
+    for nodes in node_lists(model):
+        for node in nodes:
+            for attribute in node.attribute:
+                yield from (attribute.t, *attribute.tensors)
+                for graph in (attribute.g, *attribute.graphs):
+                    yield from _initializers(graph)
+
+
 def used_names(model: onnx.ModelProto) -> set[str]:
     """Return the names of all values of a model, so that a new one can differ.
 
@@ -49,3 +64,9 @@ def _lists_in(nodes: MutableSequence[onnx.NodeProto]) -> Iterator[MutableSequenc
             for graph in (attribute.g, *attribute.graphs):
                 if graph.node:
                     yield from _lists_in(graph.node)
+
+
+def _initializers(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)

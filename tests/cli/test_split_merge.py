@@ -24,3 +24,11 @@ def test_split_then_merge_from_the_command_line(run, tmp_path) -> None:
     code, _, said = run("split", tmp_path / "net.onnx", "-o", tmp_path / "p", "--map", "hm:out")
     assert code == 2
     assert "expected KEY=NAME" in said
+
+
+def test_merge_refuses_a_place_before_it_reads_anything(run, tmp_path) -> None:
+    onnx.save(network(), tmp_path / "net.onnx")
+    for place, message in (("x.safetensors", "the name that its heads go to"), ("net.onnx", "the network itself")):
+        code, _, said = run("merge", tmp_path / "net.onnx", "--heads", tmp_path / "none", "-o", tmp_path / place)
+        assert code == 2
+        assert message in said

@@ -1,5 +1,7 @@
 """Tuned weights in a network: those bytes and no others, whatever form the file has them in."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -7,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from lossrt.errors import InputError
-from lossrt.passes.merge import check_tuned, write_merged
+from lossrt.errors import InputError, StorageError
+from lossrt.passes.merge import check_out_path, check_tuned, write_merged
 from lossrt.passes.merge_bytes import replace_initializers
 from tests.passes.networks import head_weights, network
+from tests.passes.storage import full_beyond
 
 
 def _values(content: bytes) -> dict[str, np.ndarray]:
@@ -72,6 +75,63 @@ def test_weights_in_other_files_come_along(tmp_path) -> None:
     (tmp_path / "net.data").unlink()
     with pytest.raises(InputError, match="no such file below its folder"):
         write_merged(tmp_path / "net.onnx", tuned, tmp_path / "out" / "tuned.onnx", heads=b"")
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_full_disk_leaves_no_half(tmp_path) -> None:
+    model, out = network(), tmp_path / "out"
+    onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    tuned = {"reg.2.bias": np.float32([5, 6])}
+    write_merged(tmp_path / "net.onnx", tuned, out / "p.onnx", heads=b"as given")
+    before = _files(out)
+    with pytest.raises(StorageError, match=r"p\.onnx': writing failed"), full_beyond(len(before["net.data"])):
+        write_merged(tmp_path / "net.onnx", tuned, out / "p.onnx", heads=b"longer" * 1000)
+    assert _files(out) == before
+    with pytest.raises(StorageError), full_beyond(len(before["net.data"]) - 1):
+        write_merged(tmp_path / "net.onnx", tuned, tmp_path / "other" / "p.onnx", heads=b"")
+    assert _files(tmp_path / "other") == {}
+
+
+def test_weights_that_were_cut_off_are_found_before_anything_is_written(tmp_path) -> None:
+    onnx.save(network(), tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    data = tmp_path / "net.data"
+    data.write_bytes(data.read_bytes()[:-1])
+    message = rf"net\.data': expected at least {data.stat().st_size + 1} bytes, where tensor 'reg.2.bias' ends"
+    with pytest.raises(InputError, match=message):
+        write_merged(tmp_path / "net.onnx", {"hm.2.bias": np.zeros(1, "f4")}, tmp_path / "o" / "p.onnx", heads=b"")
+    assert not (tmp_path / "o").exists()
+    # What is replaced is read no more.
+    write_merged(tmp_path / "net.onnx", {"reg.2.bias": np.zeros(2, "f4")}, tmp_path / "o" / "p.onnx", heads=b"")
+
+
+def test_a_merge_does_not_write_over_the_networks_own_weights(tmp_path) -> None:
+    onnx.save(network(), tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    before = _files(tmp_path)
+    with pytest.raises(InputError, match="expected another name than the network's weights have"):
+        write_merged(tmp_path / "net.onnx", {"hm.2.bias": np.zeros(1, "f4")}, tmp_path / "net.data", heads=b"")
+    assert _files(tmp_path) == before
+
+
+PLACES = {
+    "the-heads-name": ("x.safetensors", r"x\.safetensors': expected an ONNX file, .* such as '.*x\.onnx'"),
+    "a-folder": ("folder", r"folder': expected a file or nothing there, got a folder"),
+    "the-network": ("net.onnx", r"is the network itself, and the original would be gone"),
+    "the-network-by-another-path": ("folder/../net.onnx", r"is the network itself"),
+    "a-folder-where-the-heads-go": ("h.onnx", r"h\.safetensors': the heads go there, got a folder"),
+}
+
+
+@pytest.mark.parametrize(("out", "message"), PLACES.values(), ids=PLACES.keys())
+def test_a_place_that_cannot_be_written_is_refused(tmp_path, out, message) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "h.safetensors").mkdir()
+    check_out_path(tmp_path / "net.onnx", tmp_path / "other.onnx")
+    with pytest.raises(InputError, match=message):
+        check_out_path(tmp_path / "net.onnx", tmp_path / out)
 
 
 WRONG = {

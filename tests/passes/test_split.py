@@ -9,12 +9,13 @@ import safetensors
 from onnx import TensorProto, helper, numpy_helper
 
 from lossrt.arrays import read_arrays
-from lossrt.errors import InputError
+from lossrt.errors import InputError, StorageError
 from lossrt.passes.network_file import read_network
 from lossrt.passes.split import HEADS_KEY, backbone, cut, write_split
 from lossrt.passes.split_heads import find_heads, named_outputs
 from lossrt.runtime.ort import OrtSession
 from tests.passes.networks import HEADS, F, K, head_nodes, head_weights, network
+from tests.passes.storage import full_beyond
 
 OUTPUTS = {head: head for head in HEADS}
 IMAGE = np.random.default_rng(2).normal(size=(1, 3, 16, 24)).astype(np.float32)
@@ -76,6 +77,35 @@ def test_weights_in_other_files_are_found_and_stay_outside(tmp_path) -> None:
     opened = read_network(tmp_path / "net.onnx")
     with pytest.raises(InputError, match="copy them too"):
         write_split(opened, find_heads(opened, OUTPUTS), tmp_path / "parts", folder=tmp_path)
+
+
+def test_a_full_disk_leaves_the_parts_that_were_there(tmp_path) -> None:
+    model, out = network(), tmp_path / "parts"
+    write_split(model, find_heads(model, OUTPUTS), out, folder=tmp_path)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert len(before["backbone.onnx"]) < len(before["heads.safetensors"])
+    changed = network(extra={"trunk.weight": np.ones((F, 3, 4, 4), np.float32)})
+    with (
+        pytest.raises(StorageError, match=f"output '{out}': writing failed"),
+        full_beyond(len(before["backbone.onnx"])),
+    ):
+        write_split(changed, find_heads(changed, OUTPUTS), out, folder=tmp_path)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_full_disk_leaves_the_parts_weights_as_well(tmp_path) -> None:
+    model, out = network(), tmp_path / "parts"
+    onnx.save(network(), tmp_path / "net.onnx", save_as_external_data=True, location="net.data", size_threshold=0)
+    opened = read_network(tmp_path / "net.onnx")
+    write_split(opened, find_heads(model, OUTPUTS), out, folder=tmp_path)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert {path.stat().st_mode & 0o777 for path in out.iterdir()} == {0o644}
+    assert len(before["backbone.onnx"]) < len(before["backbone.onnx.data"])
+    opened = read_network(tmp_path / "net.onnx")
+    opened.graph.doc_string = "long " * 2000
+    with pytest.raises(StorageError), full_beyond(len(before["backbone.onnx.data"])):
+        write_split(opened, find_heads(model, OUTPUTS), out, folder=tmp_path)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_outputs_are_heads_by_name_or_as_told() -> None:
