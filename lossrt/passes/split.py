@@ -1,8 +1,8 @@
 """Cut a network at the feature map that its heads read: the backbone as a graph, the heads' parameters as arrays.
 
 Requires: heads as `lossrt.passes.split_heads` finds them; anything before the feature map. Ensures: the backbone has the
-feature map as its only output, under its own name, and keeps every node that it needs as it was; parameters keep their
-names and their bits. Nothing is executed.
+feature map as its first output, under its own name, beside it the outputs that are to stay, and every node that these
+need as it was; parameters keep their names and their bits. Nothing is executed.
 """
 
 __all__ = [
@@ -67,9 +67,19 @@ def cut(
     return part
 
 
-def backbone(model: onnx.ModelProto, heads: NetworkHeads) -> onnx.ModelProto:
-    """Return the part of a network that computes the feature map."""
-    return cut(model, {heads.features: heads.channels})
+def backbone(model: onnx.ModelProto, heads: NetworkHeads, *, kept: Sequence[str] = ()) -> onnx.ModelProto:
+    """Return the part of a network that computes the feature map.
+
+    Args:
+        model: The network.
+        heads: Its heads.
+        kept: Further outputs of the network that the part gives as well, declared as they are.
+    """
+    part = cut(model, {heads.features: heads.channels} | dict.fromkeys(kept))
+    declared = {value.name: value for value in model.graph.output}
+    for value in part.graph.output[1:]:
+        value.CopyFrom(declared[value.name])
+    return part
 
 
 def load_values(model: onnx.ModelProto, folder: Path) -> None:
@@ -121,7 +131,9 @@ def save_heads(arrays: Mapping[str, NDArray[Any]], heads: NetworkHeads) -> bytes
     return save(dict(sorted(arrays.items())), metadata={HEADS_KEY: json.dumps(table, sort_keys=True)})
 
 
-def write_split(model: onnx.ModelProto, heads: NetworkHeads, out: Path, *, folder: Path) -> None:
+def write_split(
+    model: onnx.ModelProto, heads: NetworkHeads, out: Path, *, folder: Path, kept: Sequence[str] = ()
+) -> None:
     """Write `backbone.onnx` and `heads.safetensors`: `lossrt split`.
 
     Args:
@@ -129,13 +141,14 @@ def write_split(model: onnx.ModelProto, heads: NetworkHeads, out: Path, *, folde
         heads: Its heads.
         out: Folder to write to.
         folder: Where the network's file lies.
+        kept: Outputs that stay in the backbone beside the feature map.
 
     Raises:
         InputError: A file with weights is missing or too short.
         StorageError: The disk refused; what was there before is whole.
     """
     content = save_heads(parameter_arrays(model, list(heads.parameters().values()), folder), heads)
-    part = backbone(model, heads)
+    part = backbone(model, heads, kept=kept)
     outside = bool(data_files(part))
     load_values(part, folder)
     with staged(out) as scratch:

@@ -219,7 +219,33 @@ FAULTS = {
     ),
     "quantised-map": (
         {"heads": _replaced("hm", 1, helper.make_node("DequantizeLinear", ["hm:0", "s"], ["hm:1"], "dq"))},
-        r"got node 'dq' \(DequantizeLinear\); its weights are quantised",
+        r"got node 'dq' \(DequantizeLinear\); the map there is quantised",
+    ),
+    "quantised-output": (
+        {
+            "heads": {
+                "hm": [
+                    *head_nodes("hm")[:2],
+                    _conv(["hm:1", "hm.2.weight", "hm.2.bias"], "raw"),
+                    helper.make_node("QuantizeLinear", ["raw", "s"], ["q"], "quantise"),
+                    helper.make_node("DequantizeLinear", ["q", "s"], ["hm"], "dequantise"),
+                ]
+            }
+        },
+        r"got node 'dequantise' \(DequantizeLinear\); the map there is quantised: tune the float network",
+    ),
+    "half-precision-behind-a-cast": (
+        {
+            "heads": {
+                "reg": [
+                    helper.make_node("Cast", ["half"], ["w"], "castw", to=TensorProto.FLOAT),
+                    _conv(["features", "w", "reg.0.bias"], "reg:0", pads=[1] * 4),
+                    *head_nodes("reg")[1:],
+                ]
+            },
+            "extra": {"half": np.ones((K, F, 3, 3), np.float16)},
+        },
+        r"expected float32 weights, got FLOAT16 'half' through node 'castw' \(Cast\); tune the float32 network",
     ),
     "half-precision": (
         {"extra": {"hm.2.bias": np.zeros(1, np.float16)}},
@@ -227,7 +253,7 @@ FAULTS = {
     ),
     "another-feature-map": (
         {"heads": {"reg": head_nodes("reg", "stem")}},
-        r"head 'reg': expected it to start at 'features' as the other heads do, got 'stem'",
+        r"expected every head to start at 'features', got 'hm' at 'features', 'reg' at 'stem'; .* leave reg out of the recipe",
     ),
 }
 
@@ -256,3 +282,13 @@ def test_what_is_no_head_is_named(changes, message) -> None:
 def test_the_place_to_cut_has_to_exist() -> None:
     with pytest.raises(InputError, match="--at 'featurs': no such value in the network; did you mean 'features'"):
         find_heads(network(), OUTPUTS, at="featurs")
+
+
+def test_a_place_where_not_all_heads_start_is_told_with_what_is_found() -> None:
+    with pytest.raises(
+        InputError, match=r"start at 'stem', got 'hm' at 'features', 'reg' at 'features'; .* leave --at away"
+    ):
+        find_heads(network(), OUTPUTS, at="stem")
+    mixed = network(heads={"reg": head_nodes("reg", "stem")})
+    with pytest.raises(InputError, match=r"start at 'stem', .* leave hm out of the recipe"):
+        find_heads(mixed, OUTPUTS, at="stem")
