@@ -9,7 +9,7 @@ __all__ = ["check_out_path", "check_tuned", "write_merged"]
 import filecmp
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from lossrt.bundle import staged
 from lossrt.errors import InputError, nearest
 from lossrt.passes.external_data import check_data_files, data_files
 from lossrt.passes.merge_bytes import replace_initializers
+from lossrt.passes.merge_targets import check_targets
 
 _DTYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
+SHOWN = 4
 
 
 def check_tuned(model: onnx.ModelProto, tuned: Mapping[str, NDArray[Any]], *, what: str) -> None:
@@ -35,18 +37,17 @@ def check_tuned(model: onnx.ModelProto, tuned: Mapping[str, NDArray[Any]], *, wh
         what: What messages call the weights.
 
     Raises:
-        InputError: There are none, or one has no initializer, another type or shape, or values that are not finite.
+        InputError: There are none, or one has no initializer, another type or shape, values that are not finite, or an
+            initializer that is no head's, or not the head's alone.
     """
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     if not tuned:
         raise InputError(
             f"{what}: expected weights, got an empty file; write it with `lossrt split` or `lossrt finetune`"
         )
+    if unknown := [name for name in tuned if name not in tensors]:
+        raise InputError(_unknown(unknown, tuned, model, what))
     for name, array in tuned.items():
-        if name not in tensors:
-            raise InputError(
-                f"{what}: tensor '{name}': the network has no such initializer; {nearest(name, _near(name, tensors))}"
-            )
         expected = _DTYPES.get(tensors[name].data_type, "no float"), list(tensors[name].dims)
         got = array.dtype.name, list(array.shape)
         if got != expected:
@@ -57,6 +58,7 @@ def check_tuned(model: onnx.ModelProto, tuned: Mapping[str, NDArray[Any]], *, wh
             raise InputError(
                 f"{what}: tensor '{name}': expected finite values, got NaN or infinity; take an earlier checkpoint"
             )
+    check_targets(model, tuned, what=what)
 
 
 def check_out_path(network: Path, out: Path) -> None:
@@ -123,7 +125,16 @@ def _is_to_copy(folder: Path, location: str, out: Path) -> bool:
     return False
 
 
-def _near(name: str, tensors: Mapping[str, onnx.TensorProto]) -> list[str]:
+def _unknown(names: list[str], tuned: Collection[str], model: onnx.ModelProto, what: str) -> str:
+    """Return what is said of tensors that are no initializers: a slip of the pen, or the whole of a PyTorch network."""
+    tensors = [tensor.name for tensor in model.graph.initializer]
+    if len(names) == 1 and not names[0].endswith("num_batches_tracked"):
+        return f"{what}: tensor '{names[0]}': the network has no such initializer; {nearest(names[0], _near(names[0], tensors))}"
+    first = ", ".join(f"'{name}'" for name in names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    return f"{what}: {len(names)} of {len(tuned)} tensors are no initializers of the network: {first}; save only the heads' tensors, under the names that `lossrt split` shows"
+
+
+def _near(name: str, tensors: list[str]) -> list[str]:
     """The initializers of the same layer, or all: a network has hundreds."""
     stem = name.partition(".")[0]
-    return [other for other in tensors if other.startswith(stem)] or list(tensors)[:20]
+    return [other for other in tensors if other.startswith(stem)] or tensors[:20]

@@ -7,12 +7,12 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from lossrt.errors import InputError, StorageError
 from lossrt.passes.merge import check_out_path, check_tuned, write_merged
 from lossrt.passes.merge_bytes import replace_initializers
-from tests.passes.networks import head_weights, network
+from tests.passes.networks import F, head_nodes, head_weights, network
 from tests.passes.storage import full_beyond
 
 
@@ -140,6 +140,14 @@ WRONG = {
         {"hm.2.bia": np.zeros(1, "f4")},
         "'hm.2.bia': the network has no such initializer; did you mean 'hm.2.bias'",
     ),
+    "a-whole-network": (
+        head_weights("hm") | {f"bn{i}.num_batches_tracked": np.int64(1) for i in range(5)},
+        "5 of 9 tensors are no initializers of the network: 'bn0.num_batches_tracked', .*, …; save only the heads'",
+    ),
+    "the-backbones": (
+        {"trunk.weight": np.zeros((F, 3, 4, 4), "f4")},
+        r"'trunk.weight': expected a parameter of a head, got one that node 'stem' \(Conv\) reads: .* valid: hm.0.bias",
+    ),
     "shape": ({"hm.2.bias": np.zeros(3, "f4")}, r"'hm.2.bias': expected float32\[1\], got float32\[3\]"),
     "type": ({"hm.2.bias": np.zeros(1, "f2")}, r"'hm.2.bias': expected float32\[1\], got float16\[1\]"),
     "diverged": ({"hm.2.bias": np.full(1, np.nan, "f4")}, "'hm.2.bias': expected finite values"),
@@ -150,3 +158,20 @@ WRONG = {
 def test_weights_that_do_not_fit_are_named(tuned, message) -> None:
     with pytest.raises(InputError, match=message):
         check_tuned(network(), tuned, what="heads 'tuned.safetensors'")
+
+
+def test_a_tensor_that_other_heads_read_is_refused_as_split_does() -> None:
+    shared = head_nodes("reg")
+    shared[0].input[1] = "hm.0.weight"
+    with pytest.raises(InputError, match=r"node 'reg_first' \(Conv\): its weights 'hm.0.weight' serve 2 places of the"):
+        check_tuned(network(heads={"reg": shared}), head_weights("hm"), what="heads")
+
+
+def test_where_an_output_is_no_head_a_convolutions_weights_pass_and_nothing_else() -> None:
+    nodes = [*head_nodes("reg")[:2], helper.make_node("Mul", ["reg:1", "scale"], ["reg"], "scaled")]
+    model = network(heads={"reg": nodes}, extra={"scale": np.float32([2]), "lost": np.float32([2])})
+    check_tuned(model, {"trunk.weight": np.zeros((F, 3, 4, 4), "f4")}, what="heads")
+    with pytest.raises(InputError, match=r"got an initializer that node 'scaled' \(Mul\) reads"):
+        check_tuned(model, {"scale": np.float32([3])}, what="heads")
+    with pytest.raises(InputError, match="got an initializer that nothing reads"):
+        check_tuned(model, {"lost": np.float32([3])}, what="heads")
