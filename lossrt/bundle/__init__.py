@@ -11,6 +11,7 @@ __all__ = [
     "Case",
     "GraphEntry",
     "Manifest",
+    "check_outputs",
     "file_digest",
     "is_packed",
     "open_bundle",
@@ -26,6 +27,7 @@ from lossrt.bundle.folder import Bundle
 from lossrt.bundle.manifest import COVERED, SCHEMA, GraphEntry, Manifest
 from lossrt.bundle.opening import open_bundle
 from lossrt.bundle.pack import pack_bundle
+from lossrt.bundle.places import check_outputs
 from lossrt.bundle.staging import staged
 from lossrt.bundle.unpack import is_packed
 from lossrt.bundle.writing import write_bundle

@@ -1,6 +1,6 @@
 """A bundle as a folder, and the check that every file in it has the digest that the manifest gives it."""
 
-__all__ = ["Bundle", "parse_manifest", "verify_folder"]
+__all__ = ["OWN", "Bundle", "parse_manifest", "verify_folder"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,9 +10,12 @@ from pydantic import ValidationError
 
 from lossrt.bundle.case import Case
 from lossrt.bundle.files import file_digest
-from lossrt.bundle.manifest import COVERED, GraphEntry, Manifest
+from lossrt.bundle.manifest import COVERED, MANIFEST, GraphEntry, Manifest
 from lossrt.bundle.names import unfit_name
 from lossrt.errors import InputError
+
+OWN = ("engines", "reports")
+"""What lies in a bundle's folder beside what its manifest covers: made on this machine, and made anew on the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def parse_manifest(raw: bytes, *, path: Path | str) -> Manifest:
 
 
 def verify_folder(root: Path, manifest: Manifest, *, source: Path) -> None:
-    """Check that a folder holds what its manifest says, and nothing else below `graphs`, `baselines` and `cases`.
+    """Check that a folder holds what its manifest says, and nothing else but `engines` and `reports`.
 
     Args:
         root: The folder.
@@ -137,6 +140,11 @@ def verify_folder(root: Path, manifest: Manifest, *, source: Path) -> None:
             )
     for name in sorted(_named_files(manifest) - set(manifest.files)):
         raise InputError(f"bundle '{source}': file '{name}': expected among the manifest's files; export again")
+    known = {MANIFEST, *COVERED, *OWN}
+    if strangers := sorted(path.name for path in root.iterdir() if path.name not in known):
+        raise InputError(
+            f"bundle '{source}': '{strangers[0]}': expected nothing beside {', '.join(sorted(known))}; move it elsewhere"
+        )
     present = {p.relative_to(root).as_posix() for part in COVERED for p in (root / part).rglob("*") if not p.is_dir()}
     if unknown := sorted(present - set(manifest.files)):
         raise InputError(f"bundle '{source}': file '{unknown[0]}': not in the manifest; remove it or export again")

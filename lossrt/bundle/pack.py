@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from lossrt.bundle.files import replacing
 from lossrt.bundle.folder import Bundle
-from lossrt.bundle.manifest import COVERED
+from lossrt.bundle.places import check_outputs
 from lossrt.bundle.zip_form import MAX_BYTES, MAX_FILES, Entry, directory, local_header
 from lossrt.errors import InputError, StorageError
 
@@ -30,13 +30,11 @@ def pack_bundle(bundle: Bundle, path: Path) -> str:
         SHA-256 of the whole file, in hexadecimal.
 
     Raises:
-        InputError: `path` is a folder or lies among the bundle's files, the bundle is too large, or one of its files
+        InputError: `path` is a folder, lies in the bundle or is the packed one itself, the bundle is too large, or one of its files
             changed since it was opened.
         StorageError: The disk refused.
     """
-    inside = path.resolve()
-    if path.is_dir() or any((bundle.root / part).resolve() in inside.parents for part in COVERED):
-        raise InputError(f"output '{path}': expected a file outside the bundle, such as {bundle.manifest.name}.lossrt")
+    check_outputs({"output": path}, bundle=bundle)
     digests = {"manifest.json": bundle.bundle_id} | dict(sorted(bundle.manifest.files.items()))
     try:
         entries = [_entry(bundle.root, name) for name in digests]

@@ -12,6 +12,8 @@ from lossrt.cli.opened import opened
 from lossrt.cli.options import JsonOption, MapOption, TrustOption, pairs
 
 if TYPE_CHECKING:
+    import onnx
+
     from lossrt.bundle import Bundle
     from lossrt.passes.attach import Attached
 
@@ -35,13 +37,17 @@ def attach(
     as_json: JsonOption = False,
 ) -> None:
     """Attach the losses to a network: its outputs and the losses from one file. Nothing is executed."""
-    from lossrt.bundle import replace_file
-    from lossrt.errors import InputError
+    from lossrt.bundle import check_outputs, replace_file
     from lossrt.passes.attach_files import keep_external_data
+    from lossrt.passes.external_data import data_files
+    from lossrt.passes.network_file import read_network
 
-    if out.exists() and network.exists() and out.samefile(network):
-        raise InputError(f"output '{out}': expected another file than the network's; choose another name with -o")
-    attached, chosen = _attached(network, opened(bundle, trust=trust), mapping, precision)
+    losses, model = opened(bundle, trust=trust), read_network(network)
+    weights = data_files(model)
+    kept = {f"network's weights {name}": network.parent / name for name in weights}
+    copied = {f"copy of the network's weights {name}": out.parent / name for name in weights}
+    check_outputs({"output": out}, kept={"network": network, **kept, **copied}, bundle=losses)
+    attached, chosen = _attached(model, losses, mapping, precision)
     files = keep_external_data(attached.model, source=network.parent, place=out.parent)
     replace_file(out, attached.model.SerializeToString())
     for warning in attached.warnings:
@@ -56,7 +62,7 @@ def attach(
 
 
 def _attached(
-    network: Path, bundle: "Bundle", mapping: list[str] | None, precision: str | None
+    model: "onnx.ModelProto", bundle: "Bundle", mapping: list[str] | None, precision: str | None
 ) -> "tuple[Attached, str]":
     from lossrt.errors import InputError
     from lossrt.passes.attach import attach_losses, fitting_precision
@@ -65,7 +71,7 @@ def _attached(
     entry, recipe = bundle.entry(GRAPH), bundle.manifest.recipe
     if recipe is None:
         raise InputError(f"bundle '{bundle.root}': expected one of a recipe, got a loss of your own; export a recipe")
-    model, table = read_network(network), pairs(mapping, flag="--map")
+    table = pairs(mapping, flag="--map")
     chosen = precision or fitting_precision(model, recipe, entry.precisions, mapping=table)
     if chosen not in entry.precisions:
         raise InputError(

@@ -53,10 +53,12 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Time a graph on its nominal case: in every backend that runs here, beside upstream's, PyTorch, and the floor."""
+    from lossrt.bundle import check_outputs
     from lossrt.device.bench_cores import pin as pin_to
 
     source = opened(bundle, trust=trust, out=out)
-    pinned = pin_to(pin) if pin else ()
+    check_outputs({"--plot": plot}, folders={"--out": None if out == bundle else out}, bundle=source)
+    pinned = () if pin is None else pin_to(pin)
     facts = {"graph": graph, "threads": threads, "pinned": pinned, "iterations": iterations, "warm_up": warm_up}
     run = _run(source, facts, precisions=names(precision), energy_s=energy_s, trust=trust or [])
     if plot is not None:

@@ -3,13 +3,14 @@
 __all__ = ["evaluate"]
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.interruption import INTERRUPTED, interruptible
+from lossrt.cli.interruption import interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
     BundleArgument,
@@ -25,6 +26,9 @@ from lossrt.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lossrt.bundle import Bundle
     from lossrt.device.evaluate.run import Evaluation
 
 GRAPH = "generic_loss"
@@ -74,12 +78,14 @@ def evaluate(
     prometheus: Annotated[
         int | None, typer.Option("--prometheus", min=0, max=65535, help="Serve the figures on this port.")
     ] = None,
-    prometheus_host: Annotated[str, typer.Option("--prometheus-host", help="Address to serve on.")] = "127.0.0.1",
+    prometheus_host: Annotated[
+        str | None, typer.Option("--prometheus-host", help="Address to serve on; 127.0.0.1 without it.")
+    ] = None,
     prometheus_textfile: Annotated[
         Path | None, typer.Option("--prometheus-textfile", help="Write the figures here once a second.")
     ] = None,
     precision: Annotated[str, typer.Option("--precision", help="One of the bundle's precisions.")] = "fp32",
-    backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, tensorrt or rtx.")] = "ort",
+    backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, ort-tensorrt, tensorrt or rtx.")] = "ort",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of ONNX Runtime.")] = 1,
     plugin: PluginOption = None,
     ort_ops: OrtOpsOption = None,
@@ -95,11 +101,15 @@ def evaluate(
     from lossrt.device.evaluate.run import evaluate as run
     from lossrt.device.evaluate.setup import Request, prepared
     from lossrt.device.evaluate.sinks import CurveFile, prometheus_sink, tensorboard_sink
-    from lossrt.errors import InputError
 
     runs_on = Backend.trusted(backend, threads=threads, plugins=plugin, operators=ort_ops, trust=trust)
-    if model is None and frames is not None:
-        raise InputError("--frames: expected the network that reads them as well; give it with --model")
+    engine = None if backend in ("tensorrt", "rtx") else engines
+    of_model = {"--frames": frames, "--map": mapping, "--input": ports}
+    _check_together({**of_model, "--plugin": plugin, "--ort-ops": ort_ops}, needs="--model", given=model is not None)
+    _check_together({"--prometheus-host": prometheus_host}, needs="--prometheus", given=prometheus is not None)
+    _check_together({"--engines": engine}, needs="--backend tensorrt or rtx", given=False)
+    _check_together({"--parameters": parameters}, needs="--heads or --model", given=generate is None)
+    options = Options(window=window, drift_sigma=drift_sigma, out=out, resume=resume)
     tables = pairs(mapping, flag="--map"), pairs(ports, flag="--input")
     request = Request(
         heads=heads,
@@ -112,11 +122,15 @@ def evaluate(
         backend=runs_on,
         seed=seed,
     )
+    places = {"--out": out, "--curve": curve, "--prometheus-textfile": prometheus_textfile}
+    read = {"heads": heads, "annotations": annotations, "network": model, "images": frames, "parameters": parameters}
     with ExitStack() as stack:
         loaded = opened(bundle, trust=trust, libraries=runs_on.libraries, engines=engines)
+        _check_places(places, tensorboard, read, loaded)
         ready = prepared(loaded, request, stack)
         for warning in ready.warnings:
             console.warn(warning)
+        stop = stack.enter_context(interruptible())
         sinks: list[Any] = []
         if curve is not None:
             sinks.append(CurveFile(curve, ready.session.output_names, title=ready.title))
@@ -124,16 +138,16 @@ def evaluate(
         if tensorboard is not None:
             sinks.append(stack.enter_context(tensorboard_sink(tensorboard)))
         if prometheus is not None or prometheus_textfile is not None:
-            served = prometheus_sink(port=prometheus, host=prometheus_host, textfile=prometheus_textfile)
+            served = prometheus_sink(port=prometheus, host=prometheus_host or "127.0.0.1", textfile=prometheus_textfile)
             sinks.append(stack.enter_context(served))
         result = run(
             ready.planned,
             ready.source,
             ready.session,
             ready.recipe,
-            options=Options(window=window, drift_sigma=drift_sigma, out=out, resume=resume, header=ready.header),
+            options=replace(options, header=ready.header),
             sinks=sinks,
-            stop=stack.enter_context(interruptible()),
+            stop=stop,
             progress=stack.enter_context(console.progress_bar("evaluate")),
         )
     _show(result, as_json=as_json)
@@ -142,7 +156,28 @@ def evaluate(
             f"interrupted after frame {result.summary['frames']} of {result.summary['planned']}"
             + ("; go on with --resume" if out else "")
         )
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(stop.exit_code)
+
+
+def _check_together(options: "Mapping[str, Any]", *, needs: str, given: bool) -> None:
+    """Refuse options that would be of no use here."""
+    from lossrt.errors import InputError
+
+    if useless := [] if given else [option for option, value in options.items() if value]:
+        raise InputError(
+            f"{useless[0]}: expected together with {needs}, which was not given; add it, or leave this out"
+        )
+
+
+def _check_places(
+    files: "Mapping[str, Path | None]", folder: Path | None, read: "Mapping[str, Path | None]", bundle: "Bundle"
+) -> None:
+    """Check where the results go. The output file looks after itself in a folder: it never begins in another's file."""
+    from lossrt.bundle import check_outputs
+
+    whole = {what: path for what, path in read.items() if path is not None and not path.is_dir()}
+    check_outputs(files, folders={"--tensorboard": folder}, kept=whole, bundle=bundle)
+    check_outputs({option: path for option, path in files.items() if option != "--out"}, kept=read)
 
 
 def _show(result: "Evaluation", *, as_json: bool) -> None:

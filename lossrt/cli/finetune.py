@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lossrt.cli import console
-from lossrt.cli.interruption import INTERRUPTED, interruptible
+from lossrt.cli.interruption import interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
     EnginesOption,
@@ -118,15 +118,15 @@ def finetune(
             progress=progress,
             stop=stop,
         )
-    _show(result, out, files.beside(checkpoint, "checkpoint"), as_json=as_json)
+    _show(result, out, files.beside(checkpoint, "checkpoint"), as_json=as_json, interrupted=stop.exit_code)
 
 
-def _show(result: "FinetuneResult", out: Path, checkpoint: Path, *, as_json: bool) -> None:
+def _show(result: "FinetuneResult", out: Path, checkpoint: Path, *, as_json: bool, interrupted: int) -> None:
     from lossrt.device.finetune.loop import Interruption
 
     history, position = result.state.history, result.state.position
     rows = history.validations
-    interrupted = isinstance(result.stop, Interruption)
+    asked = isinstance(result.stop, Interruption)
     if result.resumed is not None:
         console.note(f"went on after step {result.resumed} of an earlier run")
     if as_json:
@@ -137,13 +137,13 @@ def _show(result: "FinetuneResult", out: Path, checkpoint: Path, *, as_json: boo
                 "epochs": position.epoch,
                 "best_epoch": position.best_epoch,
                 "validation_loss": [row[1] for row in rows],
-                "diverged": str(result.stop) if result.stop and not interrupted else None,
-                "interrupted": interrupted,
+                "diverged": str(result.stop) if result.stop and not asked else None,
+                "interrupted": asked,
             }
         )
-    if interrupted:
+    if asked:
         console.warn(f"{result.stop}; {out} is not written; the same command goes on from {checkpoint}")
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(interrupted)
     if result.stop:
         console.note(
             f"lossrt: error: {result.stop}; {out} is not written, the last good checkpoint is whole in {checkpoint}; begin anew with a smaller --lr and another --checkpoint"

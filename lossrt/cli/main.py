@@ -28,7 +28,7 @@ from lossrt.cli import (
     split,
     validate,
 )
-from lossrt.cli.interruption import INTERRUPTED
+from lossrt.cli.interruption import INTERRUPTED, Terminated, ending_in_order
 from lossrt.errors import BackendError, LossrtError
 
 app = typer.Typer(
@@ -65,14 +65,15 @@ BROKEN_OFF = "interrupted; what was there before is still whole"
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0, 1 (a verdict failed), 2, 3, 70, 74, 130, as the README lists them."""
+    """Run the command line. Exit codes: 0, 1 (a verdict failed), 2, 3, 70, 74, 130, 143, as the README lists them."""
     try:
-        app()
+        with ending_in_order():
+            app()
     except LossrtError as error:
         _say(f"{type(error).__name__}: {error}" if error.exit_code == BUG else str(error))
         sys.exit(error.exit_code)
     except SystemExit as left:
-        if _broken_off(left):
+        if _broken_off(left) or isinstance(left, Terminated):
             _say(BROKEN_OFF)
         raise
     except KeyboardInterrupt:

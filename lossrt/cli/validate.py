@@ -45,6 +45,7 @@ def validate(
     as_json: JsonOption = False,
 ) -> None:
     """Run every golden case and judge every output against the float64 oracle. Exit code 1 when one fails."""
+    from lossrt.bundle import check_outputs
     from lossrt.device.backend import Backend
     from lossrt.validators import parity
     from lossrt.validators.naive import naive_rows
@@ -53,6 +54,7 @@ def validate(
     runs_on = Backend.trusted(backend, plugins=plugin, operators=ort_ops, trust=trust)
     writes = "engines" if backend in ("tensorrt", "rtx") else "reports" if model is None else ""
     source = opened(bundle, trust=trust, libraries=runs_on.libraries, out=out, writes=writes)
+    check_outputs({}, folders={"--out": out}, bundle=source)
     policy = Policy(strict=strict)
     with console.progress_bar("validate") as progress:
         results = parity.validate(

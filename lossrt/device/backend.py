@@ -9,13 +9,16 @@ from typing import Literal, cast
 
 from lossrt.bundle import Bundle
 from lossrt.device.build import open_graph
-from lossrt.errors import InputError, nearest
+from lossrt.errors import BackendError, InputError, nearest
 from lossrt.runtime.compiler import backend_version
 from lossrt.runtime.job import BackendName
 from lossrt.runtime.libraries import trusted_library
 from lossrt.runtime.ort import OrtSession, ort_version
+from lossrt.runtime.ort_binding import first_line
 from lossrt.runtime.session import Session
 
+UNKNOWN_OPERATOR = ("is not a registered function/op", "No Op registered for", "Could not find an implementation")
+"""Parts of what ONNX Runtime says of an operator that it does not have."""
 BACKENDS = ("ort", "ort-cuda", "ort-tensorrt", "tensorrt", "rtx")
 _DEVICES: dict[str, Literal["cpu", "cuda", "tensorrt"]] = {"ort": "cpu", "ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}
 
@@ -98,8 +101,17 @@ class Backend:
 
         Raises:
             InputError: The file cannot be loaded.
-            BackendError: The backend or a GPU is missing, or a build fails.
+            BackendError: The backend or a GPU is missing, it lacks an operator, or a build fails.
         """
         if self.name in ("tensorrt", "rtx"):
             return open_graph(bundle, path, backend=self.name, plugins=self.plugins, trust=self.trust)
-        return OrtSession(path, device=_DEVICES[self.name], threads=self.threads, operators=self.operators)
+        try:
+            return OrtSession(path, device=_DEVICES[self.name], threads=self.threads, operators=self.operators)
+        except InputError as error:
+            if not any(words in str(error) for words in UNKNOWN_OPERATOR):
+                raise
+            raise BackendError(
+                f"network '{path}': has an operator that ONNX Runtime lacks: {first_line(error.__cause__ or error)}; give a library of it with "
+                "--ort-ops, run on TensorRT with --plugin, or compute what the network gives elsewhere (`lossrt doctor "
+                "--network` lists every such node)"
+            ) from error

@@ -95,7 +95,7 @@ class Plans:
             InputError: One is missing, has another shape or type, or holds a value outside its range.
         """
         plan = self._last
-        values = None if plan is None else _as_planned(arrays, plan)
+        values = None if plan is None or not hasattr(arrays, "get") else _as_planned(arrays, plan)
         if plan is None or values is None:
             values, plan = self._looked_at(arrays)
             self._last = plan
@@ -104,6 +104,11 @@ class Plans:
         return Checked(values, plan)
 
     def _looked_at(self, arrays: Mapping[str, Any]) -> tuple[list[Value], Plan]:
+        if not isinstance(arrays, Mapping):
+            raise InputError(
+                f"graph '{self._spec.name}': expected arrays by name, such as {{'{self._names[0]}': array}}, got "
+                f"{type(arrays).__name__}"
+            )
         values: list[Any] = []
         for name in self._names:
             value: Any = arrays.get(name)
@@ -148,14 +153,15 @@ class Plans:
             name: np.broadcast_to(np.empty((), value.dtype), value.shape)
             for name, value in zip(self._names, values, strict=True)
         }
-        sizes = check_arrays(self._spec, named, values=False)
-        for port, value in zip(self._ports, values, strict=True):
-            if not _fits(port, value):
+        # What the graph itself fixes comes first: a size that arrays share is read off the first of them.
+        for port, tensor, value in zip(self._ports, self._spec.inputs, values, strict=True):
+            if not _fits(port, value) or 0 in value.shape:
                 got = ", ".join(str(size) for size in value.shape)
                 raise InputError(
-                    f"graph '{self._spec.name}': tensor '{port.name}': expected {port}, got "
+                    f"graph '{self._spec.name}': tensor '{port.name}': expected {_expected(port, tensor)}, got "
                     f"{value.dtype.name}[{got}]; fix the caller, or export the graph for these sizes"
                 )
+        sizes = check_arrays(self._spec, named, values=False)
         ranges = [
             _range(position, tensor, value.dtype, sizes)
             for position, (tensor, value) in enumerate(zip(self._spec.inputs, values, strict=True))
@@ -183,6 +189,17 @@ def _as_planned(arrays: Mapping[str, Any], plan: Plan) -> list[Value] | None:
             return None
         values.append(value)
     return values
+
+
+def _expected(port: Port, tensor: TensorSpec) -> str:
+    """Return type and sizes that an input takes: `float32[B >= 1, 2, H=136, W=240]`."""
+    if len(tensor.dims) != len(port.shape):
+        return str(port)
+    sizes = [
+        f"{dim} >= 1" if size is None else f"{dim}={size}" if isinstance(dim, str) else str(size)
+        for dim, size in zip(tensor.dims, port.shape, strict=True)
+    ]
+    return f"{port.dtype.name}[{', '.join(sizes)}]"
 
 
 def _fits(port: Port, value: Value) -> bool:

@@ -1,9 +1,13 @@
-"""Where the image of an annotated frame lies."""
+"""The image of an annotated frame: where it lies, and that it is the one that was annotated."""
 
-__all__ = ["find_image"]
+__all__ = ["annotated_image", "find_image"]
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lossrt.device.preprocessing import read_image
 from lossrt.errors import InputError
 from lossrt.targets.annotations import Frame
 
@@ -47,3 +51,20 @@ def _missing(frame: Frame, path: Path) -> InputError:
     return InputError(
         f"{frame.title}: expected its image as '{path}', got no such file; check --frames, or remove the frame from the annotations"
     )
+
+
+def annotated_image(path: Path, frame: Frame) -> NDArray[np.uint8]:
+    """Return [h, w, 3] uint8, red, green, blue: the image of a frame.
+
+    Raises:
+        InputError: It is no image, or not of the size that was annotated: every box would be elsewhere.
+        BackendError: Pillow is not installed.
+    """
+    pixels = read_image(path)
+    height, width = pixels.shape[:2]
+    if (height, width) != (frame.height, frame.width):
+        raise InputError(
+            f"{frame.title}: expected its image '{path}' to have {frame.width} x {frame.height} px, as its annotations "
+            f"say, got {width} x {height}; give the images that were annotated, or annotations of these"
+        )
+    return pixels

@@ -67,8 +67,13 @@ def _fitting(name: str, target: Any, plan: Plan) -> Value:
     shape, dtype = plan.outputs[name]
     laid_out = not isinstance(value, np.ndarray) or (value.flags.c_contiguous and value.flags.writeable)
     if value.shape != shape or value.dtype != dtype or not laid_out:
+        lacking = "" if laid_out else f"a {_lacking(value)} "
         raise InputError(
-            f"out: '{name}': expected a contiguous, writable {dtype.name}{list(shape)}, got "
+            f"out: '{name}': expected a contiguous, writable {dtype.name}{list(shape)}, got {lacking}"
             f"{value.dtype.name}{list(value.shape)}; `outputs(...)` makes them"
         )
     return value
+
+
+def _lacking(value: Any) -> str:
+    return "read-only" if value.flags.c_contiguous else "not contiguous"

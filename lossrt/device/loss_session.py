@@ -21,7 +21,9 @@ from lossrt.runtime.binding import BindableSession
 from lossrt.runtime.ort import OrtSession
 from lossrt.spec import GraphSpec
 
-BACKENDS = ("ort", "ort-cuda", "tensorrt", "rtx")
+DEVICES: dict[str, Literal["cpu", "cuda", "tensorrt"]] = {"ort-cuda": "cuda", "ort-tensorrt": "tensorrt"}
+BACKENDS = ("ort", *DEVICES, "tensorrt", "rtx")
+CHECKS = ("host", "all", "none")
 
 
 class LossSession:
@@ -49,6 +51,7 @@ class LossSession:
         self._session = session
         self._plans = Plans(spec, session.ports, session.output_types, check=check)
         self._lanes: deque[Lane] = deque()
+        self._graph, self._closed = spec.name, False
         self._turn: AbstractContextManager[object] = nullcontext() if session.concurrent else Lock()
         self.input_names = session.input_names
         self.output_names = session.output_names
@@ -74,7 +77,7 @@ class LossSession:
             bundle: Its path; or one that `lossrt.bundle.open_bundle` opened, for a sender who must be the one expected.
             graph: Name of the graph.
             precision: Which of its precisions.
-            backend: `ort`, `ort-cuda` (the same as `ort` with device `cuda`), `tensorrt` or `rtx`.
+            backend: `ort`, `ort-cuda` (the same as `ort` with device `cuda`), `ort-tensorrt`, `tensorrt` or `rtx`.
             device: Where ONNX Runtime computes.
             threads: Threads of ONNX Runtime inside an operator; None leaves it to ONNX Runtime.
             check: As for the class.
@@ -82,21 +85,27 @@ class LossSession:
             plugins: The user's TensorRT plugin libraries, trusted already.
 
         Raises:
-            InputError: There is no such bundle, graph, precision or backend.
+            InputError: There is no such bundle, graph, precision, backend, device or kind of check; or `threads` is not
+                positive.
             BackendError: The backend, or a GPU, is missing.
         """
         opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
         entry = opened.entry(graph)
         if precision not in entry.precisions:
             raise InputError(f"graph '{graph}': precision '{precision}': {nearest(precision, entry.precisions)}")
-        if backend not in BACKENDS:
-            raise InputError(f"backend '{backend}': unknown; {nearest(backend, BACKENDS)}")
+        for what, value, known in (("backend", backend, BACKENDS), ("check", check, CHECKS)):
+            if value not in known:
+                raise InputError(f"{what} '{value}': unknown; {nearest(str(value), known)}")
+        if device not in ("cpu", "cuda"):
+            raise InputError(f"device '{device}': unknown; {nearest(str(device), ('cpu', 'cuda'))}")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads: expected at least 1, or None to leave it to ONNX Runtime, got {threads}")
         path = opened.graph_path(graph, precision)
         session: BindableSession
         if backend in ("tensorrt", "rtx"):
             session = open_graph(opened, path, backend=backend, plugins=plugins, trust=tuple(trust))
         else:
-            session = OrtSession(path, device="cuda" if backend == "ort-cuda" else device, threads=threads)
+            session = OrtSession(path, device=DEVICES.get(backend, device), threads=threads)
         return cls(session, entry.spec, check=check)
 
     def __call__(self, arrays: Mapping[str, Any], *, out: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -113,17 +122,23 @@ class LossSession:
             Every output by name: those in `out` as they were given, the others as numpy arrays of the caller's own.
 
         Raises:
-            InputError: An array is missing, has another shape or type, or an index outside its range.
+            InputError: An array is missing, has another shape or type, or an index outside its range; or the session is
+                closed.
             BackendError: The graph, or the GPU, fails.
         """
         with self._turn:
             try:
                 lane = self._lanes.pop()
             except IndexError:
+                if self._closed:
+                    raise InputError(
+                        f"graph '{self._graph}': its session is closed; call it inside its `with` block"
+                    ) from None
                 lane = Lane(self._session.binding(), self.output_names)
             # A lane that failed is dropped: what is bound to it is not known any more.
             result = lane.run(self._plans.checked(arrays), out)
-            self._lanes.append(lane)
+            if not self._closed:
+                self._lanes.append(lane)
             return result
 
     def outputs(self, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
@@ -140,5 +155,6 @@ class LossSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
         self._lanes.clear()
         self._session.__exit__(kind, error, trace)

@@ -39,6 +39,8 @@ PASSED = frozenset(
 """Operators that an activation may be followed by; of two inputs one must be a constant."""
 RAW = frozenset({"BatchNormalization", "Conv", "ConvTranspose", "DeformConv", "Gemm", "MatMul", "QLinearConv"})
 """Operators whose result nobody has activated."""
+OTHER = frozenset({"Elu", "Gelu", "LeakyRelu", "LogSoftmax", "PRelu", "Relu", "Selu", "Softmax", "Softsign", "Tanh"})
+"""Activations that no recipe has a word for: their results are neither raw nor probabilities."""
 
 
 def check_activations(network: onnx.ModelProto, heads: Mapping[str, str], recipe: Recipe) -> tuple[str, ...]:
@@ -50,15 +52,17 @@ def check_activations(network: onnx.ModelProto, heads: Mapping[str, str], recipe
         recipe: Says `raw` or `applied` for the heads that have an activation.
 
     Returns:
-        One warning for each output whose activation cannot be told.
+        One warning for each output whose activation cannot be told, or that is activated though the losses take its head
+        as it is.
 
     Raises:
-        InputError: An output ends in a Sigmoid where the recipe says `raw`, or in a convolution where it says `applied`;
-            every one is named.
+        InputError: An output ends in a Sigmoid where the recipe says `raw`, in a convolution where it says `applied`, or
+            in another activation; every one is named.
     """
     wrong, warnings = [], []
     for key, head in head_keys(recipe).items():
         if not HEADS[head].activated:
+            warnings += _regression(network.graph, key, heads[key])
             continue
         expected = "applied" if recipe.is_applied(head) else "raw"
         last = _deciding(network.graph, heads[key])
@@ -70,6 +74,11 @@ def check_activations(network: onnx.ModelProto, heads: Mapping[str, str], recipe
                 f'{last}; set activation.{head} = "{told}" in the recipe and export the bundle again, or name the output '
                 f"that is {expected} with --map {key}=OUTPUT"
             )
+        elif last in OTHER:
+            wrong.append(
+                f"{start}: expected raw values or those of a Sigmoid, got an output that ends in {last}, which the losses "
+                f"do not know; name another output with --map {key}=OUTPUT"
+            )
         elif not told:
             warnings.append(
                 f'{start}: ends in {last or "a value that no node makes"}, from which its activation cannot be told; the recipe says "{expected}"'
@@ -77,6 +86,16 @@ def check_activations(network: onnx.ModelProto, heads: Mapping[str, str], recipe
     if wrong:
         raise InputError("; ".join(wrong))
     return tuple(warnings)
+
+
+def _regression(graph: onnx.GraphProto, key: str, name: str) -> list[str]:
+    last = _deciding(graph, name)
+    if last not in OTHER | {"HardSigmoid", "Sigmoid"}:
+        return []
+    return [
+        f"network: output '{name}' (head '{key}'): ends in {last}; the losses take this head as it is, with no bounds: see "
+        "that training had it so too"
+    ]
 
 
 def _deciding(graph: onnx.GraphProto, name: str) -> str:

@@ -177,6 +177,10 @@ def _import_onnxruntime() -> Any:
     try:
         return importlib.import_module("onnxruntime")
     except ImportError as error:
+        # It wraps what its own modules raise on import, Ctrl-C among it.
+        for origin in (error.__cause__, error.__context__):
+            if isinstance(origin, KeyboardInterrupt):
+                raise origin from None
         raise BackendError(
             f"backend 'ort': ONNX Runtime is not installed ({error}); run `pip install {CPU_PACKAGE}`"
         ) from error

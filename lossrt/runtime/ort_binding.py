@@ -104,7 +104,7 @@ class OrtBinding:
             )
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of what an error says."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 

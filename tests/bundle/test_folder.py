@@ -66,6 +66,13 @@ def test_a_file_that_the_manifest_does_not_know_is_named(bundle: Bundle, name: s
     assert f"file '{name}': not in the manifest; remove it or export again" in refusal(bundle.root)
 
 
+@pytest.mark.parametrize("name", ["model.pkl", ".hidden", "more/run.py"])
+def test_a_stranger_beside_the_manifest_is_named(bundle: Bundle, name: str) -> None:
+    (bundle.root / name).parent.mkdir(exist_ok=True)
+    (bundle.root / name).write_bytes(b"")
+    assert f"'{name.partition('/')[0]}': expected nothing beside baselines, cases, engines" in refusal(bundle.root)
+
+
 def test_engines_and_reports_come_later(bundle: Bundle) -> None:
     for name in ("engines/toy.fp32.rtx-sm89.engine", "reports/report.json"):
         replace_file(bundle.root / name, b"later")

@@ -71,11 +71,28 @@ def test_a_manifest_that_changed_since_it_was_opened(bundle: Bundle, tmp_path: P
         pack_bundle(bundle, tmp_path / "toy.lossrt")
 
 
-@pytest.mark.parametrize("place", ["out", "out/graphs/toy.lossrt", "out/cases/toy.fp32/x"])
-def test_the_file_does_not_go_into_the_bundle(bundle: Bundle, tmp_path: Path, place: str) -> None:
-    with pytest.raises(InputError, match=r"expected a file outside the bundle, such as small\.lossrt"):
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("out", "expected a file or nothing there, got a folder"),
+        ("out/graphs/toy.lossrt", "lies in the bundle"),
+        ("out/cases/toy.fp32/x", "lies in the bundle"),
+        ("out/manifest.json", "lies in the bundle"),
+        ("out/toy.lossrt", "lies in the bundle"),
+        ("out/manifest.json/toy.lossrt", "is a file, so that nothing can lie below it"),
+    ],
+)
+def test_the_file_does_not_go_into_the_bundle(bundle: Bundle, tmp_path: Path, place: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
         pack_bundle(bundle, tmp_path / place)
     assert open_bundle(bundle.root) == bundle
+
+
+def test_a_packed_bundle_is_not_packed_onto_itself(bundle: Bundle, tmp_path: Path) -> None:
+    pack_bundle(bundle, tmp_path / "toy.lossrt")
+    packed = open_bundle(tmp_path / "toy.lossrt")
+    with pytest.raises(InputError, match="is the packed bundle itself"):
+        pack_bundle(packed, tmp_path / "toy.lossrt")
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_FILES", 3), ("MAX_BYTES", (1 << 20) + 4096 * 4)])

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -66,7 +67,20 @@ def test_bad_input(run, network, small_bundle, tmp_path):
     assert refused(run, tmp_path / "none.onnx", small_bundle, tmp_path)[0] == 2
     code, _, err = run("attach", network, "--bundle", small_bundle.root, "--map", "hm=out1", "-o", network)
     assert code == 2
-    assert "expected another file than the network's" in err
+    assert "expected a place of its own, got one that the network" in err
+
+
+@pytest.mark.parametrize("place", ["weights.bin", "sub", "bundle/graphs/generic_loss.fp32.onnx", "bundle/x.onnx"])
+def test_nothing_that_is_read_is_written_over(run, small_recipe, small_bundle, tmp_path, place):
+    network, bundle = tmp_path / "net.onnx", tmp_path / "bundle"
+    shutil.copytree(small_bundle.root, bundle)
+    (tmp_path / "sub").mkdir()
+    model = network_of(small_recipe, names={"hm": "out1"})
+    onnx.save(model, network, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    code, _, err = run("attach", network, "--bundle", bundle, "--map", "hm=out1", "-o", tmp_path / place)
+    assert (code, f"output '{tmp_path / place}'" in err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_full_disk_leaves_what_was_there(run, network, small_bundle, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from lossrt.bundle import pack_bundle
 from lossrt.cli import evaluate as verb
 from lossrt.runtime.ort import OrtSession
 from lossrt.targets.annotations import frame_pairs
@@ -216,7 +217,8 @@ def test_pickled_heads_are_refused(evaluate, heads):
     assert (code, "holds Python objects" in err) == (2, True)
 
 
-def test_the_first_interrupt_ends_with_a_summary(evaluate, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_interrupt_ends_with_a_summary(evaluate, tmp_path, monkeypatch, number):
     out = tmp_path / "o"
     real = verb.interruptible
 
@@ -227,16 +229,19 @@ def test_the_first_interrupt_ends_with_a_summary(evaluate, tmp_path, monkeypatch
         with real() as stop:
             calls = iter(range(100))
 
-            def stop_after_five():
-                if next(calls) == 5:
-                    os.kill(os.getpid(), signal.SIGINT)
-                return stop()
+            class AfterFive:
+                exit_code = property(lambda _: stop.exit_code)
 
-            yield stop_after_five
+                def __call__(self):
+                    if next(calls) == 5:
+                        os.kill(os.getpid(), number)
+                    return stop()
+
+            yield AfterFive()
 
     monkeypatch.setattr(verb, "interruptible", interrupted)
     code, text, err = evaluate("-o", out, "--json")
-    assert code == 130
+    assert code == 128 + number
     assert "interrupted after frame 5 of 12; go on with --resume" in err
     assert json.loads(text)["complete"] is False
     assert records(out)[-1]["summary"]["frames"] == 5
@@ -310,4 +315,46 @@ def test_a_network_gives_the_heads(run, tmp_path, small_bundle, small_recipe):
     code, _, err = run(*words, "--frames", tmp_path / "walk", "--map", "hm=reg")
     assert (code, "--map" in err) == (2, True)
     code, _, err = run("evaluate", small_bundle.root, "--generate", 3, "--frames", tmp_path)
-    assert (code, "give it with --model" in err) == (2, True)
+    assert (code, "--frames: expected together with --model" in err) == (2, True)
+
+
+def test_what_is_written_takes_nothing_away(evaluate, recorded, small_bundle, tmp_path):
+    before = sorted((path, path.read_bytes()) for path in recorded.rglob("*") if path.is_file())
+    frame = next(path for path in (recorded / "heads").iterdir())
+    for words, said in (
+        (("--curve", frame), "--curve"),
+        (("--prometheus-textfile", next((recorded / "annotations").rglob("*.txt"))), "--prometheus-textfile"),
+        (("--curve", small_bundle.root / "manifest.json"), "lies in the bundle"),
+        (("-o", small_bundle.root / "losses.jsonl"), "lies in the bundle"),
+        (("-o", tmp_path / "o", "--curve", tmp_path / "o"), "got that of --"),
+        (("--curve", tmp_path), "expected a file or nothing there, got a folder"),
+        (("--tensorboard", frame), "--tensorboard"),
+        (("-o", frame / "o"), "is a file, so that nothing can lie below it"),
+        (("--prometheus-host", "0.0.0.0"), "--prometheus-host: expected together with --prometheus"),
+        (("--map", "hm=out"), "--map: expected together with --model"),
+        (("--engines", tmp_path), "--engines: expected together with --backend tensorrt or rtx"),
+        (("--resume",), "expected an output file to go on with"),
+    ):
+        code, _, err = evaluate(*words)
+        assert (code, said in err) == (2, True), err
+    assert sorted((path, path.read_bytes()) for path in recorded.rglob("*") if path.is_file()) == before
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_end_of_a_service_leaves_nothing_temporary(small_bundle, tmp_path):
+    packed, place = tmp_path / "b.lossrt", tmp_path / "tmp"
+    place.mkdir()
+    pack_bundle(small_bundle, packed)
+    code = "from lossrt.cli.main import main; main()"
+    words = [sys.executable, "-c", code, "search", str(packed), "--graph", "fast_focal", "--iterations", "100000000"]
+    process = subprocess.Popen(words, env=os.environ | {"TMPDIR": str(place)}, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not any(place.glob("lossrt-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert any(place.glob("lossrt-*"))
+    process.terminate()
+    assert process.wait(30) == 143
+    assert not any(place.glob("lossrt-*"))
+    assert "interrupted" in process.stderr.read()
+    process.stderr.close()

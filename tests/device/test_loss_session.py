@@ -132,8 +132,8 @@ def test_a_range_may_begin_below_0():
     ("change", "said"),
     [
         ({"ind": None}, r"tensor 'ind': expected a numpy array"),
-        ({"ind": np.zeros((3, 32), np.int32)}, r"tensor 'ind': expected int64\[B=3, M=32\], got int32\[3, 32\]"),
-        ({"hm": np.zeros((3, 1, 34, 61), np.float32)}, r"tensor 'hm': expected float32\[B=3, 1, H=34, W=60\]"),
+        ({"ind": np.zeros((3, 32), np.int32)}, r"tensor 'ind': expected int64\[B >= 1, M=32\], got int32\[3, 32\]"),
+        ({"hm": np.zeros((3, 1, 34, 61), np.float32)}, r"tensor 'hm': expected float32\[B >= 1, 1, H=34, W=60\]"),
         (
             {"mask": np.zeros((2, 32), np.float32)},
             r"tensor 'mask': expected float32\[B=3, M=32\], got float32\[2, 32\]",
@@ -188,8 +188,26 @@ def test_a_place_that_does_not_fit_is_refused(session, arrays, out, said):
 def test_a_read_only_place_is_refused(session, arrays):
     place = np.zeros((), np.float32)
     place.flags.writeable = False
-    with pytest.raises(InputError, match="writable"):
+    with pytest.raises(InputError, match=r"writable float32\[\], got a read-only float32\[\]"):
         session(arrays, out={"loss": place})
+
+
+def test_the_array_that_the_graph_cannot_take_is_blamed(session, arrays):
+    # The first that carries H is right; it is the second that is not.
+    with pytest.raises(InputError, match=r"tensor 'pred_hm': expected float32\[B >= 1, 1, H=34, W=60\], got .*35, 60"):
+        session(arrays | {"pred_hm": np.zeros((3, 1, 35, 60), np.float32)})
+    empty = {name: array[:0] for name, array in arrays.items()}
+    with pytest.raises(InputError, match=r"expected .*\[B >= 1, .*got .*\[0, "):
+        session(empty)
+    with pytest.raises(InputError, match=r"expected arrays by name, .*got list"):
+        session(list(arrays.values()))
+
+
+def test_a_closed_session_says_so(small_bundle, arrays):
+    with LossSession.from_bundle(small_bundle) as session:
+        session(arrays)
+    with pytest.raises(InputError, match=r"its session is closed; call it inside its `with` block"):
+        session(arrays)
 
 
 def test_threads_do_not_mix_their_arrays(session, cases):
@@ -218,9 +236,12 @@ def test_an_array_of_the_gpu_needs_a_session_there(session, arrays):
     [
         ({"graph": "generic"}, "graph 'generic': not in bundle"),
         ({"precision": "fp8"}, "precision 'fp8'.*valid: fp32"),
-        ({"backend": "onnx"}, "backend 'onnx': unknown; .*valid: ort, ort-cuda, rtx, tensorrt"),
+        ({"backend": "onnx"}, "backend 'onnx': unknown; .*valid: ort, ort-cuda, ort-tensorrt, rtx, tensorrt"),
+        ({"check": "gpu"}, "check 'gpu': unknown; .*valid: all, host, none"),
+        ({"device": "gpu"}, "device 'gpu': unknown; .*valid: cpu, cuda"),
+        ({"threads": 0}, "threads: expected at least 1, .*got 0"),
     ],
-    ids=["graph", "precision", "backend"],
+    ids=["graph", "precision", "backend", "check", "device", "threads"],
 )
 def test_what_is_not_there_is_named(small_bundle, options, said):
     with pytest.raises(InputError, match=said):

@@ -33,6 +33,22 @@ def test_an_activation_that_cannot_be_told_is_a_warning(last, says, warned, smal
     assert bool(attached.warnings) is warned
 
 
+@pytest.mark.parametrize("last", ["Relu", "Tanh"])
+@pytest.mark.parametrize("says", ["raw", "applied"])
+def test_an_activation_that_no_recipe_has_is_refused(last, says, small_recipe, losses) -> None:
+    recipe = small_recipe.model_copy(update={"activation": {"hm": says}})
+    with pytest.raises(InputError, match=rf"expected raw values or those of a Sigmoid, got .* ends in {last}"):
+        attach_losses(network_of(recipe, last={"hm": last}), losses, recipe)
+
+
+def test_a_regression_head_that_is_activated_is_a_warning(small_recipe, losses) -> None:
+    attached = attach_losses(network_of(small_recipe, last={"wh": "Sigmoid", "reg": "Relu"}), losses, small_recipe)
+    assert sorted(warning.partition(";")[0] for warning in attached.warnings) == [
+        "network: output 'reg' (head 'reg'): ends in Relu",
+        "network: output 'wh' (head 'wh'): ends in Sigmoid",
+    ]
+
+
 def test_a_sigmoid_is_seen_through_what_follows_it(small_recipe, losses) -> None:
     network = network_of(small_recipe, last={"hm": "Sigmoid"})
     for entry in network.graph.node:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from lossrt.bundle import Bundle, file_digest
 from lossrt.device.backend import Backend
 from lossrt.device.evaluate.plan import PlannedFrame
-from lossrt.device.images import find_image
+from lossrt.device.evaluate.stamp import stamp
+from lossrt.device.images import annotated_image, find_image
 from lossrt.device.network_ports import NetworkPorts, frame_feeds, network_ports
-from lossrt.device.preprocessing import network_heatmap, network_image, read_image
+from lossrt.device.preprocessing import network_heatmap, network_image
 from lossrt.errors import InputError
 from lossrt.passes.attach_activation import check_activations
 from lossrt.passes.head_outputs import head_outputs
@@ -84,25 +85,25 @@ class NetworkHeads:
 
     @property
     def identity(self) -> dict[str, str]:
-        """Digests of the network, and of names and sizes of the images."""
+        """Digests of the network, and of names, sizes and times of the images."""
         images = hashlib.sha256()
         for path in self._images:
-            images.update(f"{path.name} {path.stat().st_size}\n".encode())
+            images.update(f"{stamp(path)}\n".encode())
         return {"heads": f"network, {self._digest[:16]}", "images": images.hexdigest()[:16]}
 
     def images(self, start: int) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield the heads of each frame from number `start` on.
 
         Raises:
-            InputError: An image cannot be read, or the network gives something else than it declares.
+            InputError: An image cannot be read or has another size than its annotations, or the network gives something else than it declares.
             BackendError: The network fails.
         """
         last: tuple[Path, NDArray[Any]] | None = None
         for number in range(start, len(self._planned)):
             planned, path, before = self._planned[number], self._images[number], self._before[number]
-            image = network_image(read_image(path), self._recipe)
-            if before is not None and (last is None or last[0] != before):
-                last = before, network_image(read_image(before), self._recipe)
+            image = network_image(annotated_image(path, planned.frame), self._recipe)
+            if before is not None and planned.previous is not None and (last is None or last[0] != before):
+                last = before, network_image(annotated_image(before, planned.previous), self._recipe)
             results = self._session.run(self._feeds(planned.previous, image, None if before is None else last))
             last = (path, image) if self._looks_back else None
             yield {prediction: results[output] for prediction, output in self._outputs.items()}

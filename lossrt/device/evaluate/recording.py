@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lossrt.device.evaluate.image_file import ImageFile, open_image_file
 from lossrt.device.evaluate.plan import PlannedFrame
+from lossrt.device.evaluate.stamp import stamp
 from lossrt.errors import InputError
 from lossrt.recipe import HEADS, Recipe, prediction_name
 from lossrt.spec import GraphSpec, resolved_shape
@@ -56,12 +57,12 @@ class Recording:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What tells this recording from another: names and sizes of its files, and which frame lies where."""
+        """What tells this recording from another: names, sizes and times of its files, and which frame lies where."""
         digest = hashlib.sha256()
         known: Path | None = None
         for place in self._places:
             if place.path != known:
-                digest.update(f"{place.path.name} {place.path.stat().st_size}\n".encode())
+                digest.update(f"{stamp(place.path)}\n".encode())
                 known = place.path
             digest.update(f"{place.image}/{place.images}\n".encode())
         return {"heads": f"recorded, {digest.hexdigest()[:16]}"}
@@ -243,14 +244,17 @@ def _check_heads(path: Path, file: ImageFile, shapes: Shapes) -> int:
         layout = file.layouts[name]
         batch = layout.shape[0] if len(layout.shape) == len(shape) + 1 else 1
         images = batch if images is None else images
-        expected = f"float32[{images}, {', '.join(str(side) for side in shape)}]"
+        expected = f"float32[{images or 'B'}, {', '.join(str(side) for side in shape)}]"
         if layout.shape[-len(shape) :] != shape or len(layout.shape) > len(shape) + 1 or batch != images or not batch:
             raise InputError(
                 f"heads '{path}': tensor '{name}': expected {expected}, got {layout}; record the network that this "
                 "bundle was exported for, or export one with its sizes"
             )
         if layout.dtype.name not in FLOATS or not layout.dtype.isnative:
-            raise InputError(f"heads '{path}': tensor '{name}': expected {', '.join(FLOATS)}, got {layout}; convert it")
+            order = "" if layout.dtype.isnative else " of the other byte order"
+            raise InputError(
+                f"heads '{path}': tensor '{name}': expected {', '.join(FLOATS)}, got {layout}{order}; convert it"
+            )
     if images is None:
         raise InputError(f"heads '{path}': the graph takes no prediction; choose another graph")
     return images

@@ -115,6 +115,7 @@ def prepared(bundle: Bundle, request: Request, stack: ExitStack) -> Ready:
         "precision": request.precision,
         "backend": backend.name,
         "runtime": _runtime(backend.name),
+        "threads": backend.threads,
         "frames": len(planned),
         "annotations": annotations_digest(planned)[:16],
         **source.identity,

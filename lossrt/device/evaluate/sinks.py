@@ -4,9 +4,11 @@ __all__ = ["CurveFile", "Sink", "prometheus_sink", "tensorboard_sink"]
 
 import importlib
 import math
+import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +18,7 @@ from lossrt.device.evaluate.record import FrameRecord
 from lossrt.errors import BackendError, InputError, StorageError
 
 TEXTFILE_S = 1.0
+FLUSH_S = 1.0
 
 
 class Sink(Protocol):
@@ -61,17 +64,57 @@ class CurveFile:
 
 
 class _TensorBoard:
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
+    """Event files, written as the frames come: tensorboardX's own writer has a thread, which a full disk ends unheard."""
+
+    def __init__(self, folder: Path) -> None:
+        package = _imported("tensorboardX", "--tensorboard", "tensorboardX")
+        records = importlib.import_module(f"{package.__name__}.record_writer")
+        self._proto = importlib.import_module(f"{package.__name__}.proto.event_pb2")
+        self._summary = importlib.import_module(f"{package.__name__}.proto.summary_pb2").Summary
+        self._folder, self._begun, self._flushed = folder, False, time.monotonic()
+        with self._told():
+            folder.mkdir(parents=True, exist_ok=True)
+            name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+            self._file = records.RecordWriter(str(folder / name))
+        self._write(0, file_version="brain.Event:2")
 
     def show(self, record: FrameRecord, *, number: int, again: bool) -> None:
         if again:
             return
-        for name, value in record.losses.items():
-            self._writer.add_scalar(f"frame/{name}", value, number)
-            self._writer.add_scalar(f"window/{name}", record.reading.windows[name], number)
-        for flag in record.reading.flags:
-            self._writer.add_scalar(f"flag/{flag.kind}/{flag.output}", 1, number)
+        values = {f"frame/{name}": value for name, value in record.losses.items()}
+        values |= {f"window/{name}": value for name, value in record.reading.windows.items()}
+        values |= {f"flag/{flag.kind}/{flag.output}": 1.0 for flag in record.reading.flags}
+        scalars = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        if not self._begun and number:
+            # What a killed run wrote past its output file is written anew: TensorBoard drops the older.
+            self._write(number, session_log=self._proto.SessionLog(status=self._proto.SessionLog.START))
+        self._begun = True
+        self._write(number, summary=self._summary(value=scalars))
+        if time.monotonic() - self._flushed >= FLUSH_S:
+            with self._told():
+                self._file.flush()
+            self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        with self._told():
+            try:
+                self._file.flush()
+            finally:
+                self._file.close()
+
+    def _write(self, number: int, **content: Any) -> None:
+        event = self._proto.Event(step=number, wall_time=time.time(), **content)
+        with self._told():
+            self._file.write(event.SerializeToString())
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"--tensorboard '{self._folder}': cannot be written: {error.strerror or error}; free space, or leave it out"
+            ) from error
 
 
 @contextmanager
@@ -83,13 +126,16 @@ def tensorboard_sink(folder: Path) -> Iterator[Sink]:
 
     Raises:
         BackendError: tensorboardX is not installed.
+        StorageError: The disk refuses.
     """
-    module = _imported("tensorboardX", "--tensorboard", "tensorboardX")
-    writer = module.SummaryWriter(str(folder))
+    sink = _TensorBoard(folder)
     try:
-        yield _TensorBoard(writer)
-    finally:
-        writer.close()
+        yield sink
+    except BaseException:
+        with suppress(StorageError):  # what ended the run is what is told
+            sink.close()
+        raise
+    sink.close()
 
 
 class _Prometheus:
@@ -153,8 +199,12 @@ def prometheus_sink(*, port: int | None, host: str, textfile: Path | None) -> It
     server = None if port is None else _serving(module, sink.registry, host, port)
     try:
         yield sink
-    finally:
         sink.publish()
+    except BaseException:
+        with suppress(StorageError):
+            sink.publish()
+        raise
+    finally:
         if server is not None:
             server.shutdown()
             server.server_close()

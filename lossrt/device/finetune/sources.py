@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from lossrt.bundle import file_digest
 from lossrt.device.finetune.cache import read_frame_arrays
-from lossrt.device.images import find_image
+from lossrt.device.images import annotated_image, find_image
 from lossrt.device.network_ports import NetworkPorts, frame_feeds
-from lossrt.device.preprocessing import network_heatmap, network_image, read_image
+from lossrt.device.preprocessing import network_heatmap, network_image
 from lossrt.errors import InputError
 from lossrt.passes.split import cut
 from lossrt.passes.split_heads import NetworkHeads
@@ -74,14 +74,13 @@ class BackboneSource:
         """Return the maps of a frame; a first frame, or one whose previous image is missing, is its own previous.
 
         Raises:
-            InputError: The frame's image is missing, or is none.
+            InputError: The frame's image is missing, is none, or has another size than its annotations.
         """
         frame, previous = pair
-        before = self._previous_image(previous)
         feeds = frame_feeds(
             self.ports,
-            network_image(read_image(self._image(frame)), self.recipe),
-            previous_image=None if before is None else network_image(read_image(before), self.recipe),
+            network_image(annotated_image(self._image(frame), frame), self.recipe),
+            previous_image=self._previous_input(previous),
             previous_heatmap=network_heatmap(previous, self.recipe),
         )
         return {name: array[0] for name, array in self.session.run(feeds).items()}
@@ -94,6 +93,12 @@ class BackboneSource:
         if previous is not None:
             parts += [hashlib.sha256(a.tobytes()).hexdigest() for a in (previous.boxes, previous.class_ids)]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+    def _previous_input(self, previous: Frame | None) -> NDArray[np.float32] | None:
+        path = self._previous_image(previous)
+        if path is None or previous is None:
+            return None
+        return network_image(annotated_image(path, previous), self.recipe)
 
     def _image(self, frame: Frame) -> Path:
         return find_image(self.frames, frame)

@@ -70,13 +70,25 @@ def test_beginning_further_on_gives_the_same(pictures, make_sequence, tiny_recip
             assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
+def test_an_image_of_another_size_than_its_annotations(pictures, make_sequence, tiny_recipe):
+    folder, pixels = pictures
+    Image.fromarray(pixels[2][:, :90]).save(folder / "img1" / "000002.png")
+    planned = planned_frames([make_sequence([1, 2, 3])])
+    heads = heads_of(Recorder(), planned, folder, tiny_recipe).images(0)
+    next(heads)
+    with pytest.raises(
+        InputError, match=r"frame 2 of 'street': expected its image '.*' to have 96 x 64 px, .*got 90 x 64"
+    ):
+        next(heads)
+
+
 def test_a_network_that_does_not_look_back_reads_one_image_a_frame(pictures, make_sequence, tiny_recipe, monkeypatch):
     folder, _ = pictures
     read = []
     from lossrt.device.evaluate import network
 
-    real = network.read_image
-    monkeypatch.setattr(network, "read_image", lambda path: (read.append(path.name), real(path))[1])
+    real = network.annotated_image
+    monkeypatch.setattr(network, "annotated_image", lambda path, frame: (read.append(path.name), real(path, frame))[1])
     session = Recorder()
     planned = planned_frames([make_sequence([1, 2, 3])], only=(2, 3))
     list(heads_of(session, planned, folder, tiny_recipe, roles=("image",)).images(0))

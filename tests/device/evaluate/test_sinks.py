@@ -92,6 +92,48 @@ def test_tensorboard_gets_the_frames_of_this_run(tmp_path):
     assert content.count(b"flag/drift/loss") == 1
 
 
+def events_of(folder):
+    """Every event in the folder's files: length, its checksum, the event, its checksum, again and again."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    events = []
+    for path in sorted(folder.iterdir()):
+        content, at = path.read_bytes(), 0
+        while at < len(content):
+            size = int.from_bytes(content[at : at + 8], "little")
+            events.append(Event.FromString(content[at + 12 : at + 12 + size]))
+            at += 16 + size
+    return events
+
+
+def test_a_run_that_goes_on_tells_tensorboard_to_drop_what_was_past_it(tmp_path):
+    pytest.importorskip("tensorboardX")
+    with tensorboard_sink(tmp_path) as sink:
+        show_all(sink)
+    version, start, second, third = events_of(tmp_path)
+    assert version.file_version == "brain.Event:2"
+    assert (start.step, start.session_log.status) == (1, start.session_log.START)
+    assert (second.step, third.step) == (1, 2)
+    assert {value.tag: value.simple_value for value in third.summary.value} == {
+        "frame/loss": 4.0,
+        "window/loss": 0.25,
+        "flag/drift/loss": 1.0,
+    }
+
+
+def test_a_full_disk_ends_the_run_instead_of_a_thread(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboardX")
+    monkeypatch.setattr("lossrt.device.evaluate.sinks.FLUSH_S", 0)
+
+    def full(_handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    said = r"--tensorboard '.*': cannot be written: No space left on device; free space"
+    with pytest.raises(StorageError, match=said), tensorboard_sink(tmp_path / "runs") as sink:
+        show_all(sink)
+
+
 @pytest.mark.parametrize(
     ("module", "open_sink", "package"),
     [
