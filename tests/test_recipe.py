@@ -59,8 +59,13 @@ def test_unknown_preset_names_the_nearest() -> None:
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"recipe '.*absent\.toml': expected a readable TOML file, got: "):
+    with pytest.raises(InputError, match=r"recipe '.*absent\.toml': no such file; valid: centernet_ctdet, "):
         load_recipe(str(tmp_path / "absent.toml"))
+    (tmp_path / "mine.toml").write_text(TEXT, encoding="utf-8")
+    with pytest.raises(InputError, match=r"no such file; did you mean '.*mine\.toml'\? valid: .*mine\.toml"):
+        load_recipe(str(tmp_path / "mien.toml"))
+    with pytest.raises(InputError, match=r"no such file; did you mean the preset 'mot17'\?"):
+        load_recipe(str(tmp_path / "mot17.toml"))
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(InputError, match="expected a readable TOML file"):
         load_recipe(str(tmp_path / "folder.toml"))
@@ -86,7 +91,7 @@ MISTAKES = {
     "missing-key": (edited("batch = 10", ""), "key 'batch': expected, but missing"),
     "wrong-type": (
         edited("classes = 1", 'classes = "many"'),
-        "key 'classes': Input should be a valid integer, unable to parse string as an integer, got 'many'",
+        "key 'classes': Input should be a valid integer, got 'many'",
     ),
     "no-class": (
         edited("classes = 1", "classes = 0"),
@@ -103,7 +108,34 @@ MISTAKES = {
         edited("[544, 960]", "[544, 962]"),
         "input: expected multiples of down_ratio=4, got [544, 962]",
     ),
-    "input-too-small": (edited("[544, 960]", "[0, 960]"), "input: expected multiples of down_ratio=4, got [0, 960]"),
+    "input-too-small": (
+        edited("[544, 960]", "[0, 960]"),
+        "key 'input.0': Input should be greater than or equal to 1, got 0",
+    ),
+    "input-too-large": (
+        edited("[544, 960]", "[544, 40000]"),
+        "key 'input.1': Input should be less than or equal to 32768",
+    ),
+    "truth-for-a-number": (
+        edited("classes = 1", "classes = true"),
+        "key 'classes': Input should be a valid integer, got True",
+    ),
+    "family": (
+        edited("num_stacks", 'family = "centrnet"\nnum_stacks'),
+        "key 'family': unknown value 'centrnet'; did you mean 'centernet'? valid: ",
+    ),
+    "step": (
+        edited('"full.sgd"', '"full.sdg"'),
+        "key 'finetune.steps.0': unknown value 'full.sdg'; did you mean 'full.sgd'? valid: ",
+    ),
+    "stacks-and-steps": (
+        edited("num_stacks = 1", "num_stacks = 2"),
+        "finetune.steps: 'full.sgd': expected num_stacks = 1, got 2",
+    ),
+    "code-weights": (
+        edited("num_stacks", "code_weights = [1.0]\nnum_stacks"),
+        "code_weights: expected only beside a head 'anno_box'",
+    ),
     "unknown-head": (
         edited("tracking = 2", "trackin = 2"),
         "heads.trackin: unknown head; did you mean 'tracking'? valid: ",
@@ -112,18 +144,39 @@ MISTAKES = {
     "heatmap-channels": (edited("classes = 1", "classes = 3"), "heads.hm: expected 3 channels, got 1"),
     "weight-missing": (
         edited("reg = 1.0", ""),
-        "weights: expected one for every head; missing ['reg'], without a head []",
+        "weights.reg: expected one for head 'reg', but missing",
     ),
     "weight-without-head": (
         edited("reg = 1.0", "reg = 1.0\ndep = 1.0"),
-        "weights: expected one for every head; missing [], without a head ['dep']",
+        "weights.dep: no such head; valid: hm, ",
     ),
-    "weight-negative": (edited("wh = 0.1", "wh = -0.1"), "weights.wh: expected a finite weight >= 0, got -0.1"),
-    "weight-nan": (edited("wh = 0.1", "wh = nan"), "weights.wh: expected a finite weight >= 0, got nan"),
-    "weight-infinite": (edited("wh = 0.1", "wh = inf"), "weights.wh: expected a finite weight >= 0, got inf"),
+    "weight-misspelt": (
+        edited("tracking = 1.0", "trakcing = 1.0"),
+        "weights.trakcing: no such head; did you mean 'tracking'? valid: tracking; weights.tracking: expected one",
+    ),
+    "weight-past-float32": (
+        edited("wh = 0.1", "wh = 1e39"),
+        "weights.wh: expected a finite weight >= 0 that float32 holds",
+    ),
+    "weight-below-float32": (
+        edited("wh = 0.1", "wh = 1e-40"),
+        "weights.wh: expected a finite weight >= 0 that float32 holds",
+    ),
+    "weight-negative": (
+        edited("wh = 0.1", "wh = -0.1"),
+        "weights.wh: expected a finite weight >= 0 that float32 holds, got -0.1",
+    ),
+    "weight-nan": (
+        edited("wh = 0.1", "wh = nan"),
+        "weights.wh: expected a finite weight >= 0 that float32 holds, got nan",
+    ),
+    "weight-infinite": (
+        edited("wh = 0.1", "wh = inf"),
+        "weights.wh: expected a finite weight >= 0 that float32 holds, got inf",
+    ),
     "activation-value": (
         edited('hm = "raw"', 'hm = "sigmoid"'),
-        "key 'activation.hm': Input should be 'raw' or 'applied', got 'sigmoid'",
+        "key 'activation.hm': unknown value 'sigmoid'; valid: applied, raw",
     ),
     "activation-of-reg": (
         edited('hm = "raw"', 'reg = "applied"'),
@@ -176,3 +229,16 @@ def test_the_finetune_table_is_checked(line: str, wrong: str, said: str) -> None
 def test_steps_replace_those_of_the_table() -> None:
     recipe = with_steps(load_recipe("mot17", finetune={"clip_norm": 2.0}), ["last.sgd", "last.sgd"])
     assert recipe.finetune == Finetune(steps=("last.sgd",), clip_norm=2.0)
+
+
+@pytest.mark.parametrize("changes", [{"num_stacks": 2}, {"heads": {"hm": 1, "id": 8}}], ids=["stacks", "identities"])
+def test_a_step_that_no_export_could_write_is_refused_at_once(changes: dict[str, object]) -> None:
+    more = {"weights": {"hm": 1.0, "id": 1.0}, "identities": 5, "family": "fairmot"} if "heads" in changes else {}
+    recipe = load_recipe("mot17", **changes, **more, finetune=None)
+    with pytest.raises(InputError, match=r"finetune\.steps: 'last\.sgd': expected"):
+        with_steps(recipe, ["last.sgd"])
+
+
+@pytest.mark.parametrize("text", [preset_text("fairmot").replace("identities = 546", "identities = 2")])
+def test_two_identities_have_no_scale(text: str) -> None:
+    assert refusal(text).startswith("key 'identities': Input should be greater than or equal to 3, got 2")

@@ -11,6 +11,8 @@ from lossrt.cli import console
 from lossrt.cli.options import JsonOption, RecipeOption, SeedOption, names
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lossrt.bundle import Bundle
     from lossrt.export.cases import CaseSource
     from lossrt.recipe import Recipe
@@ -20,7 +22,7 @@ def export(
     graph: Annotated[
         str | None, typer.Argument(help="A recipe, or a loss of your own.", metavar="[RECIPE|FILE.py:CLASS]")
     ] = None,
-    recipe: RecipeOption = "mot17",
+    recipe: RecipeOption = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder of the bundle; build/RECIPE without it.")
     ] = None,
@@ -49,12 +51,24 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Export every graph of a recipe, or a loss of your own, with its golden cases. Neither compiles nor judges."""
+    own = graph is not None and ".py:" in graph
+    _check_given(
+        {
+            "--recipe": recipe,
+            "--annotations": annotations,
+            "--heads": heads,
+            "--head-step": head_step,
+            "--batch": batch,
+        },
+        graph=graph,
+        own=own,
+    )
     with console.progress_bar("export") as progress:
         progress("loading PyTorch", 0, 1)
         from lossrt.export.onnx_from_graph import ExportOptions
 
         options = ExportOptions(target, gather, () if static else names(dynamic))
-        if graph is not None and ".py" in graph:
+        if graph is not None and own:
             from lossrt.export.bundle_from_module import bundle_from_module
             from lossrt.export.user_graph import load_user_graph
 
@@ -72,7 +86,7 @@ def export(
             from lossrt.recipe import load_recipe, with_steps
             from lossrt.validators.oracle.table import ORACLES
 
-            loaded = load_recipe(graph or recipe, **({} if batch is None else {"batch": batch}))
+            loaded = load_recipe(graph or recipe or "mot17", **({} if batch is None else {"batch": batch}))
             if head_step is not None:
                 loaded = with_steps(loaded, names(head_step))
             bundle = bundle_from_recipe(
@@ -85,6 +99,17 @@ def export(
                 progress=progress,
             )
     _show(bundle, as_json=as_json)
+
+
+def _check_given(options: "Mapping[str, object]", *, graph: str | None, own: bool) -> None:
+    """Refuse options that a loss of one's own has no use for, and a second recipe."""
+    from lossrt.errors import InputError
+
+    given = [option for option, value in options.items() if value is not None]
+    if own and given:
+        raise InputError(f"{given[0]}: expected with a recipe, got '{graph}', whose SPEC says all; leave it out")
+    if graph is not None and "--recipe" in given:
+        raise InputError(f"--recipe {options['--recipe']}: expected one recipe, got '{graph}' as well; leave one out")
 
 
 def _show(bundle: "Bundle", *, as_json: bool) -> None:
@@ -102,7 +127,7 @@ def _show(bundle: "Bundle", *, as_json: bool) -> None:
 def _source(recipe: "Recipe", annotations: Path | None, heads: Path | None, seed: int) -> "CaseSource":
     from lossrt.errors import InputError
     from lossrt.export.cases import CaseSource, scene_source
-    from lossrt.targets.annotations import frame_pairs
+    from lossrt.targets.annotations import beyond_classes, frame_pairs
     from lossrt.targets.encode import encode_batch
     from lossrt.targets.formats import read_annotations
     from lossrt.targets.predictions import read_heads
@@ -118,6 +143,8 @@ def _source(recipe: "Recipe", annotations: Path | None, heads: Path | None, seed
         console.note(
             f"{frames.name}: {len(frames.frames)} frames, {total.rows} rows, {total.considered} considered, {total.kept} kept"
         )
+    if left_out := beyond_classes(sequences, recipe):
+        console.warn(left_out)
     for entry in encode_batch(pairs[: recipe.batch], recipe).dropped:
         console.warn(
             f"frame {entry.frame} of '{entry.sequence}': {entry.count} annotations past max_objs={recipe.max_objs} dropped, as upstream does"

@@ -24,7 +24,9 @@ import typer
 
 from lossrt.errors import InputError
 
-RecipeOption = Annotated[str, typer.Option("--recipe", help="Preset name, or the path of a .toml recipe.")]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", help="Preset name, or the path of a .toml recipe; mot17 without it.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 BundleArgument = Annotated[

@@ -5,7 +5,11 @@ __all__ = ["bundle_from_module"]
 from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
+
 from lossrt.bundle import Bundle, Manifest, write_bundle
+from lossrt.errors import InputError, LossrtError
+from lossrt.export.gates import GateError
 from lossrt.export.golden import Judges, checked_precisions
 from lossrt.export.graph_files import GraphFiles, Progress, tool_versions, write_graph
 from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_module
@@ -33,8 +37,8 @@ def bundle_from_module(
         progress: Called with what is being done, steps done and steps in all.
 
     Raises:
-        InputError: `out` holds something else, or a precision is unknown or not to be had on the target.
-        GateError: The exported graph fails a gate.
+        InputError: `out` holds something else, a precision is unknown or not to be had on the target, PyTorch cannot
+            export the module, or the exported graph fails a gate.
         StorageError: The disk refused.
     """
     chosen = options or ExportOptions()
@@ -54,14 +58,19 @@ def bundle_from_module(
         progress(f"graph {graph.spec.name}", 1, 2)
         files = GraphFiles(
             spec=graph.spec,
-            model=onnx_from_module(graph.module, graph.spec, options=chosen),
+            model=_exported(graph, chosen),
             constants=graph.constants,
             cases=cases,
-            perturbed="nominal",
+            perturbed=("nominal", "ends"),
             judges=Judges(None if graph.own_oracle else graph.module, graph.oracle),
             oracle="float64" if graph.own_oracle else "self",
         )
-        entry = write_graph(folder, files, precisions=types)
+        try:
+            entry = write_graph(folder, files, precisions=types)
+        except GateError as error:
+            raise InputError(
+                f"{graph.place}: its exported graph cannot go into a bundle: {error}; see docs/add-a-loss.md"
+            ) from error
         progress("done", 2, 2)
         return Manifest(
             name=graph.spec.name,
@@ -76,3 +85,16 @@ def bundle_from_module(
         )
 
     return write_bundle(out, fill)
+
+
+def _exported(graph: UserGraph, options: ExportOptions) -> onnx.ModelProto:
+    try:
+        return onnx_from_module(graph.module, graph.spec, options=options)
+    except LossrtError:
+        raise
+    except Exception as error:  # torch.export's errors share no base
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"{graph.place}: PyTorch cannot export it: {reason}; avoid branches on data, boolean indexing and changes in "
+            "place, as docs/add-a-loss.md says"
+        ) from error

@@ -121,7 +121,7 @@ def _write_graph(folder: Path, name: str, graph: Graph, cases: Mapping[str, Arra
             for case, arrays in cases.items()
             if CASES[case].concerns(owner, job.recipe)
         },
-        perturbed="duplicates",
+        perturbed=("duplicates", "full"),
         judges=Judges(partial(graph.reference, job.recipe), partial(job.oracles[name], job.recipe)),
         inputs_of=graph.inputs_of,
     )

@@ -30,7 +30,7 @@ class GraphFiles:
         model: The graph in fp32.
         constants: Epsilons and clamps that must be in it.
         cases: Inputs by case name.
-        perturbed: The case whose inputs the gates perturb.
+        perturbed: The cases whose inputs the gates perturb, the next where one shows nothing.
         judges: Reference and oracle.
         oracle: Which oracle that is, for the report.
         inputs_of: The graph whose cases hold the inputs; None where this one's do.
@@ -40,7 +40,7 @@ class GraphFiles:
     model: onnx.ModelProto
     constants: tuple[float, ...]
     cases: Mapping[str, Mapping[str, NDArray[Any]]]
-    perturbed: str
+    perturbed: tuple[str, ...]
     judges: Judges
     oracle: Literal["float64", "self"] = "float64"
     inputs_of: str | None = None
@@ -62,7 +62,7 @@ def write_graph(folder: Path, files: GraphFiles, *, precisions: tuple[str, ...])
         InputError: A case does not fit the signature.
     """
     spec = files.spec
-    check_model(files.model, spec, constants=files.constants, feeds=files.cases[files.perturbed])
+    check_model(files.model, spec, constants=files.constants, feeds=[files.cases[case] for case in files.perturbed])
     models = {}
     for precision in precisions:
         model = files.model if precision == "fp32" else cast_maps(files.model, map_names(spec), to=precision)

@@ -13,7 +13,7 @@ import numpy as np
 from lossrt.export.case_source import Arrays, encoded, scene
 from lossrt.models.head_step_spec import spec, step_heads
 from lossrt.recipe import Recipe, StepOptimizer, StepScope
-from lossrt.targets.filling import share_cells
+from lossrt.targets.filling import place_objects_at, share_cells
 from lossrt.targets.step_inputs import StepDraw, step_inputs
 
 MAP = 22, 38
@@ -21,8 +21,8 @@ MAP = 22, 38
 FEATURES = 8
 NARROWEST, WIDTHS = 6, 4
 """Heads have 6, 7, 8, 9, 6, … hidden channels: no head passes for its neighbour."""
-PERTURBED = "duplicates"
-"""The case whose inputs the gates perturb: it has objects, and a state."""
+PERTURBED = ("duplicates", "single")
+"""The cases whose inputs the gates perturb: they have objects, the second even where there is one slot, and a state."""
 SATURATING = 100.0  # puts most logits beyond the clamp
 STEEP = 50.0  # makes gradients large
 
@@ -82,6 +82,11 @@ def _arrays(name: str, recipe: Recipe, scope: StepScope, optimizer: StepOptimize
     case = STEP_CASES[name]
     small = recipe.model_copy(update={"input": tuple(side * recipe.down_ratio for side in MAP)})
     targets = encoded(small, scene(small, case.batch, seed=seed, people=case.people), seed)
+    if case.people != 0 and not targets["mask"].any():
+        # With one slot, the scene's first object may lie outside the map.
+        height, width = small.map_size
+        cell = np.array([(height // 2) * width + width // 2])
+        place_objects_at(targets, small, cell, np.random.default_rng(seed))
     if case.shared:
         share_cells(targets)
     widths = {f"K_{head}": NARROWEST + place % WIDTHS for place, head in enumerate(step_heads(small))}

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from lossrt.errors import InputError
 from lossrt.export.random_inputs import random_case
-from lossrt.spec import Estimate, GraphSpec, resolved_shape
+from lossrt.export.user_spec import check_constants, check_spec
+from lossrt.spec import Estimate, GraphSpec, dim_sizes, resolved_shape
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -31,6 +32,7 @@ class UserGraph:
         oracle: Its float64 oracle; its own float64 run where the class has none.
         own_oracle: True where the class brings an `oracle`.
         constants: Epsilons that must survive the export, the class's `CONSTANTS`.
+        place: `FILE.py:CLASS`, for messages.
     """
 
     spec: GraphSpec
@@ -38,6 +40,7 @@ class UserGraph:
     oracle: Callable[[Arrays], dict[str, Estimate]]
     own_oracle: bool
     constants: tuple[float, ...]
+    place: str = ""
 
 
 def load_user_graph(place: str) -> UserGraph:
@@ -48,7 +51,8 @@ def load_user_graph(place: str) -> UserGraph:
             static `oracle(arrays) -> {output: Estimate}` and `CONSTANTS`.
 
     Raises:
-        InputError: The file or the class is missing or fails, or the module's outputs are not those of its SPEC.
+        InputError: The file or the class is missing or fails, its SPEC cannot be a graph's, or the module's outputs or
+            the oracle's are not those of it.
     """
     file, _, name = place.rpartition(":")
     cls = _class(Path(file), name, place)
@@ -57,20 +61,23 @@ def load_user_graph(place: str) -> UserGraph:
         raise InputError(
             f"{place}: expected a class attribute SPEC of type lossrt.spec.GraphSpec, got {type(spec).__name__}"
         )
+    check_spec(place, spec)
+    constants = check_constants(place, getattr(cls, "CONSTANTS", ()))
     try:
         module = cls()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{place}: expected a class that needs no arguments, got: {error}") from error
     if not isinstance(module, nn.Module):
         raise InputError(f"{place}: expected a torch.nn.Module, got {type(module).__name__}")
-    _check_outputs(place, module, spec)
+    batch = spec.sizes.get("B", 1)
+    for images in dict.fromkeys((batch, batch + 1) if "B" in spec.sizes else (batch,)):
+        _check_outputs(place, module, spec, images)
     oracle = getattr(cls, "oracle", None)
+    judge = _guarded(place, oracle, spec) if oracle else (lambda arrays: _own_run(module, spec, arrays))
+    if oracle:
+        judge(random_case("nominal", spec, batch=batch, seed=0))
     return UserGraph(
-        spec=spec,
-        module=module,
-        oracle=oracle or (lambda arrays: _own_run(module, spec, arrays)),
-        own_oracle=oracle is not None,
-        constants=tuple(getattr(cls, "CONSTANTS", ())),
+        spec=spec, module=module, oracle=judge, own_oracle=oracle is not None, constants=constants, place=place
     )
 
 
@@ -86,7 +93,7 @@ def _class(file: Path, name: str, place: str) -> Any:
     sys.modules[loader.name] = module  # dataclasses and pickling of annotations look a class's module up
     try:
         loader.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"graph '{place}': {file} fails when it is run: {type(error).__name__}: {error}") from error
     found = getattr(module, name, None)
     if not isinstance(found, type):
@@ -97,25 +104,70 @@ def _class(file: Path, name: str, place: str) -> Any:
     return found
 
 
-def _check_outputs(place: str, module: nn.Module, spec: GraphSpec) -> None:
-    batch = spec.sizes.get("B", 1)
+def _check_outputs(place: str, module: nn.Module, spec: GraphSpec, batch: int) -> None:
+    sizes = spec.sizes | ({"B": batch} if "B" in spec.sizes else {})
     arrays = random_case("nominal", spec, batch=batch, seed=0)
+    at = f" (B={batch})" if "B" in spec.sizes else ""
     try:
         with torch.no_grad():
             outputs = module({key: torch.from_numpy(array) for key, array in arrays.items()})
-    except Exception as error:
-        raise InputError(f"{place}: forward fails on inputs of its SPEC: {type(error).__name__}: {error}") from error
-    expected = {output.name: resolved_shape(output.dims, spec.sizes) for output in spec.outputs}
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"{place}: forward fails on inputs of its SPEC{at}: {type(error).__name__}: {error}"
+        ) from error
+    expected = {output.name: resolved_shape(output.dims, sizes) for output in spec.outputs}
     if not isinstance(outputs, Mapping) or list(outputs) != list(expected):
         got = list(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
         raise InputError(
             f"{place}: expected forward to return {list(expected)} as its SPEC says, in that order, got {got}"
         )
     for key, shape in expected.items():
-        if tuple(outputs[key].shape) != shape:
+        value = outputs[key]
+        if not isinstance(value, Tensor) or value.dtype != torch.float32:
+            got = str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(f"{place}: output '{key}': expected a float32 tensor, got {got}")
+        if tuple(value.shape) != shape:
             raise InputError(
-                f"{place}: output '{key}': expected shape {shape} as its SPEC says, got {tuple(outputs[key].shape)}"
+                f"{place}: output '{key}': expected shape {shape} as its SPEC says{at}, got {tuple(value.shape)}"
             )
+
+
+def _guarded(place: str, oracle: Callable[[Arrays], Any], spec: GraphSpec) -> Callable[[Arrays], dict[str, Estimate]]:
+    """Return the oracle with every result checked: a wrong truth would condemn a right graph."""
+
+    def judge(arrays: Arrays) -> dict[str, Estimate]:
+        try:
+            found = oracle(arrays)
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"{place}: oracle fails on inputs of its SPEC: {type(error).__name__}: {error}; it takes the arrays by "
+                "name, as a static method"
+            ) from error
+        sizes = dim_sizes(spec, arrays)
+        names = [output.name for output in spec.outputs]
+        if not isinstance(found, Mapping) or set(found) != set(names):
+            got = list(found) if isinstance(found, Mapping) else type(found).__name__
+            raise InputError(f"{place}: expected oracle to return {names} as its SPEC says, got {got}")
+        for output in spec.outputs:
+            _check_estimate(
+                f"{place}: oracle's '{output.name}'", found[output.name], resolved_shape(output.dims, sizes)
+            )
+        return dict(found)
+
+    return judge
+
+
+def _check_estimate(title: str, found: object, shape: tuple[int, ...]) -> None:
+    if not isinstance(found, Estimate):
+        raise InputError(f"{title}: expected a lossrt.spec.Estimate, got {type(found).__name__}")
+    for part in ("value", "scale"):
+        array = np.asarray(getattr(found, part))
+        if array.shape != shape or array.dtype != np.float64:
+            raise InputError(
+                f"{title}: {part}: expected float64{list(shape)} as its SPEC says, got {array.dtype}{list(array.shape)}"
+            )
+    if not isinstance(found.terms, int | np.integer) or found.terms < 1:
+        raise InputError(f"{title}: terms: expected a whole number >= 1, got {found.terms!r}")
 
 
 def _own_run(module: nn.Module, spec: GraphSpec, arrays: Arrays) -> dict[str, Estimate]:

@@ -2,6 +2,7 @@
 
 __all__ = ["load_recipe", "parse_recipe", "preset_names", "preset_text"]
 
+import re
 import sys
 from importlib import resources
 from pathlib import Path
@@ -50,11 +51,20 @@ def load_recipe(name_or_path: str, **changes: Any) -> Recipe:
         path = Path(name_or_path)
         try:
             text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            meant = f"did you mean the preset '{path.stem}'? " if path.stem in preset_names() else ""
+            raise InputError(f"recipe '{path}': no such file; {meant}{nearest(name_or_path, _known(path))}") from error
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"recipe '{path}': expected a readable TOML file, got: {error}") from error
     else:
         text = preset_text(name_or_path)
     return parse_recipe(text, where=name_or_path, **changes)
+
+
+def _known(path: Path) -> list[str]:
+    """Return the recipes that a wrong path may have meant: those in its folder, and the presets."""
+    beside = [str(path.with_name(other.name)) for other in path.parent.glob("*.toml")] if path.parent.is_dir() else []
+    return [*sorted(beside)[:20], *preset_names()]
 
 
 def parse_recipe(text: str, *, where: str, **changes: Any) -> Recipe:
@@ -88,6 +98,11 @@ def _explain(error: ValidationError) -> str:
             messages.append(f"unknown key '{key}'; {nearest(str(mistake['loc'][-1]), known.model_fields)}")
         elif mistake["type"] == "missing":
             messages.append(f"key '{key}': expected, but missing")
+        elif mistake["type"] == "literal_error":
+            known_words = re.findall(r"'([^']*)'", str(mistake.get("ctx", {}).get("expected")))
+            messages.append(
+                f"key '{key}': unknown value {mistake['input']!r}; {nearest(str(mistake['input']), known_words)}"
+            )
         elif not key:
             messages.append(str(mistake["msg"]).removeprefix("Value error, "))
         else:

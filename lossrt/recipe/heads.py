@@ -72,7 +72,7 @@ HEADS: dict[str, Head] = {
     "nuscenes_att": Head("weighted_bce", (8,), unit="logit"),
     "velocity": Head("reg_weighted_l1", (3,), unit="m/s"),
     "id": Head("identity", (), unit=""),
-    "anno_box": Head("code_weighted_l1", (), unit=""),
+    "anno_box": Head("code_weighted_l1", (8, 10), unit=""),
 }
 FAMILY_LOSSES: dict[Family, dict[str, LossKind]] = {
     "centertrack": {},

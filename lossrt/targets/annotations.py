@@ -1,7 +1,8 @@
 """What was annotated, frame by frame, whatever format it came from."""
 
-__all__ = ["Frame", "FramePair", "FrameSequence", "RowCounts", "frame_pairs"]
+__all__ = ["Frame", "FramePair", "FrameSequence", "RowCounts", "beyond_classes", "frame_pairs"]
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.errors import InputError
+from lossrt.recipe import Recipe
 from lossrt.targets.details import LARGEST_NUMBER, Ground, Poses, Spatial, check_details, take
 
 
@@ -156,3 +158,18 @@ def frame_pairs(sequences: Iterable[FrameSequence]) -> list[FramePair]:
     return [
         (frame, sequence.previous(position)) for sequence in sequences for position, frame in enumerate(sequence.frames)
     ]
+
+
+def beyond_classes(sequences: Iterable[FrameSequence], recipe: Recipe) -> str:
+    """Say which annotations no target is made of, since the recipe has fewer classes; empty where there are none."""
+    counts: Counter[int] = Counter()
+    for sequence in sequences:
+        for frame in sequence.frames:
+            counts.update(frame.class_ids[frame.class_ids > recipe.classes].tolist())
+    if not counts:
+        return ""
+    shown = ", ".join(f"class {number} {count} times" for number, count in sorted(counts.items())[:4])
+    return (
+        f"annotations: {counts.total()} are of classes past the recipe's {recipe.classes} ({shown}"
+        f"{', …' if len(counts) > 4 else ''}) and are left out, as upstream does"
+    )

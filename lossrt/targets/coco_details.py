@@ -35,8 +35,8 @@ def read_spatial(objects: Objects) -> Spatial | None:
     if not _any_has(objects, *SPATIAL_KEYS):
         return None
     return Spatial(
-        depths=np.array([_number(entry, "depth") for entry in objects], dtype=np.float64),
-        alphas=np.array([_number(entry, "alpha") for entry in objects], dtype=np.float64),
+        depths=np.array([_depth(entry) for entry in objects], dtype=np.float64),
+        alphas=np.array([_angle(entry, "alpha") for entry in objects], dtype=np.float64),
         dims=_rows([_dims(entry) for entry in objects], 3),
         amodal_centres=_rows([_numbers(entry, "amodel_center", "x", "y") for entry in objects], 2),
         attributes=np.array([_attribute(entry) for entry in objects], dtype=np.int64),
@@ -51,7 +51,7 @@ def read_ground(objects: Objects) -> Ground | None:
     return ground_from_camera(
         _rows([_numbers(entry, "location", "x", "y", "z") for entry in objects], 3),
         _rows([_dims(entry) for entry in objects], 3),
-        np.array([_number(entry, "rotation_y") for entry in objects], dtype=np.float64),
+        np.array([_angle(entry, "rotation_y") for entry in objects], dtype=np.float64),
         _rows([_velocity(entry) for entry in objects], 3),
     )
 
@@ -66,6 +66,21 @@ def _rows(rows: list[list[float]], columns: int) -> np.ndarray[tuple[int, ...], 
 
 def _number(entry: Entry | None, key: str) -> float:
     return entry.number(key) if entry is not None and entry.has(key) else math.nan
+
+
+def _depth(entry: Entry | None) -> float:
+    depth = _number(entry, "depth")
+    if entry is not None and depth < 0:
+        raise entry.refuse("depth", "a depth >= 0 m")
+    return depth
+
+
+def _angle(entry: Entry | None, key: str) -> float:
+    """Return an angle: converters add up two of [-π, π] at most."""
+    angle = _number(entry, key)
+    if entry is not None and abs(angle) > 2 * math.pi + 1e-6:
+        raise entry.refuse(key, "radians in [-2π, 2π]")
+    return angle
 
 
 def _numbers(entry: Entry | None, key: str, *meanings: str) -> list[float]:

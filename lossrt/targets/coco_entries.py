@@ -35,7 +35,8 @@ class Entry:
     def refuse(self, key: str, expected: str, got: object = None) -> InputError:
         """Return the error for a value that cannot be used; `got` replaces what the file says."""
         number = self.values.get("id")
-        title = f"{self.kind} {number}" if isinstance(number, int) else f"{self.kind} at position {self.position}"
+        known = isinstance(number, int) and key != "id"  # an id in question names nothing
+        title = f"{self.kind} {number}" if known else f"{self.kind} at position {self.position}"
         shown = "nothing" if key not in self.values else repr(self.values[key])[:120]
         return InputError(
             f"'{self.path}' {title}: {key}: expected {expected}, got {shown if got is None else got}; "
@@ -76,7 +77,8 @@ class Entry:
         value = self.values.get(key)
         if not isinstance(value, list) or len(value) != len(meanings) or not _are_numbers(value, gaps=gaps):
             kind = "numbers, NaN where unknown" if gaps else "finite numbers"
-            raise self.refuse(key, f"[{', '.join(meanings)}], {kind}")
+            many = len(meanings) > 4
+            raise self.refuse(key, f"{len(meanings)} {kind}" if many else f"[{', '.join(meanings)}], {kind}")
         return list(map(float, value))
 
     def number(self, key: str) -> float:
@@ -113,6 +115,8 @@ def read_tables(path: Path) -> dict[str, list[Entry]]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise StorageError(f"'{path}': cannot be read: {error}; check its permissions") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}': expected a JSON file, got one that is no text; give the annotations") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"'{path}': expected a JSON file, got: {error}; write or download it again") from error
     if not isinstance(content, dict):

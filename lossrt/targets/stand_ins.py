@@ -31,11 +31,12 @@ def parameters(recipe: Recipe, *, seed: int) -> dict[str, NDArray[np.float32]]:
         seed: Seed of everything random.
 
     Returns:
-        `id_weight` [N, E], `id_bias` [N], and the scalars `s_det` and `s_id`, float32; nothing where there is no head
-        `id`.
+        `id_weight` [N, E] and `id_bias` [N] where head `id` takes part, and the scalars `s_det` and `s_id`, float32;
+        nothing for another family.
     """
+    uncertainties = {name: np.array(value, dtype=np.float32) for name, value in UNCERTAINTY.items()}
     if "id" not in recipe.active_heads or recipe.identities is None:
-        return {}
+        return uncertainties if recipe.family == "fairmot" else {}
     rng = np.random.default_rng([seed, 2])
     channels = recipe.heads["id"]
     bound = 1 / math.sqrt(channels)
@@ -43,7 +44,7 @@ def parameters(recipe: Recipe, *, seed: int) -> dict[str, NDArray[np.float32]]:
         "id_weight": rng.uniform(-bound, bound, (recipe.identities, channels)).astype(np.float32),
         "id_bias": rng.uniform(-bound, bound, recipe.identities).astype(np.float32),
     }
-    return learned | {name: np.array(value, dtype=np.float32) for name, value in UNCERTAINTY.items()}
+    return learned | uncertainties
 
 
 def aims(

@@ -15,7 +15,12 @@ from lossrt.validators.oracle.table import ORACLES
 
 SMALL = {"input": (136, 240), "max_objs": 32, "batch": 2}
 RECIPE = load_recipe(
-    "mot17", **SMALL, classes=3, num_stacks=2, heads={"hm": 3, "reg": 2, "wh": 2, "tracking": 2, "ltrb_amodal": 4}
+    "mot17",
+    **SMALL,
+    classes=3,
+    num_stacks=2,
+    finetune=None,
+    heads={"hm": 3, "reg": 2, "wh": 2, "tracking": 2, "ltrb_amodal": 4},
 )
 APPLIED = RECIPE.model_copy(update={"activation": {"hm": "applied"}})
 NAMES = [name for name, case in CASES.items() if case.graphs is not None and case.head is None]

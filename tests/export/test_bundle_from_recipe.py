@@ -15,8 +15,10 @@ from lossrt.export.bundle_from_recipe import bundle_from_recipe
 from lossrt.export.cases import CASES, CaseSource, scene_source
 from lossrt.export.onnx_from_graph import ExportOptions
 from lossrt.recipe import Recipe, load_recipe
+from lossrt.runtime.ort import OrtSession
 from lossrt.spec import Estimate, GraphSpec, check_arrays, resolved_shape
 from lossrt.validators.oracle.table import ORACLES
+from lossrt.validators.parity import validate
 from lossrt.validators.tolerances import judge
 from tests.export.graphs import NAMES
 from tests.models.samples import signature
@@ -189,3 +191,23 @@ def test_predictions_recorded_in_half_precision_are_widened_for_the_fp32_graph(t
     (case,) = [case for case in bundle.cases("gather_feat", "fp32") if case.name == "nominal"]
     assert case.input["feat"].dtype == np.float32
     assert (case.input["feat"] == np.float16(0.1)).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"max_objs": 1}, {"input": (4, 4)}, {"input": (4, 96), "batch": 1}],
+    ids=["one-slot", "one-pixel", "one-row"],
+)
+def test_the_smallest_recipes_pass_the_gates(tmp_path, changes):
+    recipe = load_recipe("mot17", **{"input": (64, 96), "max_objs": 3, "batch": 2, **changes})
+    bundle = bundle_from_recipe(recipe, tmp_path / "b", oracles=ORACLES, source=scene_source(recipe, seed=0))
+    results = validate(bundle, open_session=OrtSession)
+    assert {result.verdict for result in results} <= {"pass", "warn"}
+
+
+def test_fairmot_without_its_identities_keeps_its_uncertainties(tmp_path):
+    weights = {"hm": 1.0, "wh": 0.1, "reg": 1.0, "id": 0.0}
+    recipe = load_recipe("fairmot", input=(64, 96), max_objs=3, batch=2, weights=weights)
+    bundle = bundle_from_recipe(recipe, tmp_path / "b", oracles=ORACLES, source=scene_source(recipe, seed=0))
+    assert {"s_det", "s_id"} <= {tensor.name for tensor in bundle.entry("generic_loss").spec.inputs}
+    assert {result.verdict for result in validate(bundle, open_session=OrtSession)} == {"pass"}

@@ -29,7 +29,7 @@ def check(bundle: Bundle, graph: str, *operations: Surgery, inline: bool = False
         operate(model)
     recipe, spec = bundle.manifest.recipe, bundle.entry(graph).spec
     (feeds,) = [case.input for case in bundle.cases(graph, "fp32") if case.name == "duplicates"]
-    check_model(model, spec, constants=constants_of(graph, recipe), feeds=feeds)
+    check_model(model, spec, constants=constants_of(graph, recipe), feeds=[feeds])
 
 
 def forget_shapes(model: onnx.ModelProto) -> None:

@@ -47,7 +47,7 @@ def models(recipe: Recipe) -> dict[str, onnx.ModelProto]:
 @pytest.mark.parametrize("name", STEPS)
 def test_it_passes_every_gate(name: str, recipe: Recipe, models: dict[str, onnx.ModelProto]) -> None:
     graph = GRAPHS[name]
-    feeds = step_cases(recipe, *step_graphs(recipe)[name], seed=0)[PERTURBED]
+    feeds = [step_cases(recipe, *step_graphs(recipe)[name], seed=0)[case] for case in PERTURBED]
     check_model(models[name], graph.spec(recipe), constants=graph.constants(recipe), feeds=feeds)
 
 
@@ -95,7 +95,7 @@ def test_an_epsilon_that_an_optimizer_removed_is_found(recipe: Recipe, models: d
     assert hit
     for constant in hit:
         constant.CopyFrom(numpy_helper.from_array(np.zeros_like(numpy_helper.to_array(constant)), constant.name))
-    feeds = step_cases(recipe, *step_graphs(recipe)[name], seed=0)[PERTURBED]
+    feeds = [step_cases(recipe, *step_graphs(recipe)[name], seed=0)[case] for case in PERTURBED]
     with pytest.raises(GateError, match=r"constant 1\.024e-05 is gone"):
         check_model(model, graph.spec(recipe), constants=graph.constants(recipe), feeds=feeds)
 
@@ -108,7 +108,7 @@ def test_a_scatter_that_adds_is_found(recipe: Recipe, models: dict[str, onnx.Mod
     kept = [attribute for attribute in scatter.attribute if attribute.name != "reduction"]
     del scatter.attribute[:]
     scatter.attribute.extend([*kept, onnx.helper.make_attribute("reduction", "add")])
-    feeds = step_cases(recipe, *step_graphs(recipe)[name], seed=0)[PERTURBED]
+    feeds = [step_cases(recipe, *step_graphs(recipe)[name], seed=0)[case] for case in PERTURBED]
     with pytest.raises(GateError, match="ScatterElements with a reduction"):
         check_model(model, graph.spec(recipe), constants=graph.constants(recipe), feeds=feeds)
 

@@ -102,6 +102,7 @@ def test_a_static_graph_takes_its_own_size_only(graph: str, target: str, small_r
 def test_a_recipe_that_differs_in_everything(export) -> None:
     recipe = recipe_of(
         num_stacks=2,
+        finetune=None,
         input=[64, 192],
         max_objs=3,
         activation={"hm": "applied"},

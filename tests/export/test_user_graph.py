@@ -77,6 +77,72 @@ def test_what_is_wrong_is_named(source: str, tmp_path: Path, old: str, new: str,
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('name="masked_smooth_l1"', 'name="../../gone"', ["SPEC.name", "'../../gone'"]),
+        ('name="masked_smooth_l1"', 'name=""', ["SPEC.name", "''"]),
+        ('("B", "N", 7), "prediction"', '"BN7", "prediction"', ["'pred'", "a tuple such as", "'BN7'"]),
+        ('("B", "N", 7), "prediction"', '("B", "N", 0), "prediction"', ["'pred'", "sizes >= 1", "got 0"]),
+        (
+            '("B", "N", 7), "prediction"',
+            '("B", "K", 7), "prediction"',
+            ["'pred'", "no size is known for 'K'", "SPEC.sizes"],
+        ),
+        ('"prediction"', '"predicted"', ["'pred'", "role 'predicted'", "did you mean 'prediction'"]),
+        ('"pred", "float32"', '"pred", "float64"', ["'pred'", "dtype 'float64'", "float32"]),
+        ('TensorSpec("target"', 'TensorSpec("pred"', ["'pred'", "each name once"]),
+        ('OutputSpec("loss")', 'OutputSpec("mask")', ["'mask'", "each name once"]),
+        ("low=-50, high=50", "low=50, high=-50", ["'target'", "low <= high", "50 and high -50"]),
+        ("low=-50, high=50", "low=-50, high=float('nan')", ["'target'", "high: expected a finite number"]),
+        ('"N": 100', '"N": 100.0', ["SPEC.sizes['N']", "100.0"]),
+        ('outputs=(OutputSpec("loss"),)', 'outputs=("loss",)', ["SPEC.outputs", "tuple of OutputSpec"]),
+        ("CONSTANTS = (BETA,)", "CONSTANTS = ('0.1',)", ["CONSTANTS", "'0.1'"]),
+        ("import numpy as np", "import numpy as np; raise SystemExit(0)", ["fails when it is run", "SystemExit"]),
+        ('return {"loss": Estimate', 'return {"cost": Estimate', ["oracle", "['loss']", "['cost']"]),
+        (
+            "value=loss, scale",
+            "value=loss.astype(np.float32), scale",
+            ["oracle's 'loss'", "value", "float64[]", "float32[]"],
+        ),
+        ("terms=mask.size * 7", "terms=0", ["oracle's 'loss'", "terms", "got 0"]),
+        (".sum() / count}", ".sum().double() / count}", ["'loss'", "float32 tensor", "float64"]),
+        ('tensors["mask"].sum().clamp', 'tensors["mask"][:, :4].reshape(4, 4).sum().clamp', ["forward fails", "B=5"]),
+    ],
+)
+def test_a_spec_or_an_oracle_that_cannot_be_is_named(source: str, tmp_path: Path, old: str, new: str, words) -> None:
+    assert old in source
+    with pytest.raises(InputError) as caught:
+        _load(tmp_path, source.replace(old, new, 1))
+    assert all(word in str(caught.value) for word in ["my_losses.py", *words]), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'count = tensors["mask"].sum().clamp(min=1)',
+            'count = tensors["mask"].sum().clamp(min=1) if tensors["mask"].sum() > 1 else 1',
+            ["PyTorch cannot export it", "branches on data"],
+        ),
+        ("CONSTANTS = (BETA,)", "CONSTANTS = (0.123,)", ["cannot go into a bundle", "0.123"]),
+        (
+            'residual = (tensors["pred"] - tensors["target"]).abs()',
+            'residual = (tensors["pred"] - 0 * tensors["target"]).abs()',
+            ["cannot go into a bundle", "no output changes with input 'target'"],
+        ),
+    ],
+    ids=["branch", "constant", "idle input"],
+)
+def test_what_cannot_be_exported_is_the_users(source: str, tmp_path: Path, old: str, new: str, words) -> None:
+    assert old in source
+    graph = _load(tmp_path, source.replace(old, new, 1))
+    with pytest.raises(InputError) as caught:
+        bundle_from_module(graph, tmp_path / "mine")
+    assert all(word in str(caught.value) for word in ["my_losses.py", *words]), str(caught.value)
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
     "place", ["nowhere.py:Loss", "losses.txt:Loss", "losses.py"], ids=["missing", "suffix", "form"]
 )
 def test_a_place_that_is_none(place: str) -> None:

@@ -91,7 +91,7 @@ def test_an_identity_classifier_is_refused() -> None:
 
 def test_stacked_outputs_are_refused() -> None:
     with pytest.raises(InputError, match="num_stacks=2; set num_stacks = 1"):
-        spec(load_recipe("mot17", num_stacks=2), "full", "sgd")
+        spec(load_recipe("mot17", num_stacks=2, finetune=None), "full", "sgd")
 
 
 def test_a_recipe_says_its_steps() -> None:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from lossrt.errors import InputError
-from lossrt.targets.annotations import Frame, FrameSequence, RowCounts, frame_pairs
+from lossrt.recipe import load_recipe
+from lossrt.targets.annotations import Frame, FrameSequence, RowCounts, beyond_classes, frame_pairs
 
 
 def frame(index, boxes=((1.0, 2.0, 3.0, 4.0),), ids=(1,), classes=(1,)):
@@ -18,6 +19,17 @@ def test_previous_is_the_frame_numbered_one_less():
 def test_pairs_never_reach_across_sequences():
     first, second = FrameSequence("a", (frame(1), frame(2))), FrameSequence("b", (frame(3),))
     assert [before is not None for _, before in frame_pairs([first, second])] == [False, True, False]
+
+
+def test_annotations_of_classes_that_the_recipe_lacks_are_told():
+    recipe = load_recipe("mot17")
+    boxes = ((1.0, 2.0, 3.0, 4.0),) * 4
+    sequence = FrameSequence("a", (frame(1, boxes, (1, 2, 3, 4), (1, 2, 3, -5)), frame(2, boxes[:2], (1, 2), (3, 0))))
+    assert beyond_classes([sequence], recipe) == (
+        "annotations: 3 are of classes past the recipe's 1 (class 2 1 times, class 3 2 times) and are left out, as "
+        "upstream does"
+    )
+    assert beyond_classes([FrameSequence("a", (frame(1),))], recipe) == ""
 
 
 def test_total_sums_every_count():

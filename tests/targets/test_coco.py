@@ -223,6 +223,9 @@ BAD_BOXES = {
     "visibility": ({"keypoints": [3] * 51}, "annotation 11: keypoints: expected visibilities 0, 1 or 2"),
     "depth": ({"depth": NAN}, "annotation 11: depth: expected a finite number, got nan"),
     "alpha": ({"alpha": "left"}, "annotation 11: alpha: expected a finite number, got 'left'"),
+    "alpha-unknown": ({"alpha": -10}, r"annotation 11: alpha: expected radians in \[-2π, 2π\], got -10"),
+    "negative-depth": ({"depth": -1.5}, "annotation 11: depth: expected a depth >= 0 m, got -1.5"),
+    "nan-joint": ({"keypoints": [NAN] * 51}, r"annotation 11: keypoints: expected 51 finite numbers, got \[nan"),
     "dim": ({"dim": [1, 2]}, r"annotation 11: dim: expected \[height, width, length\], finite"),
     "negative-dim": ({"dim": [1, -2, 3]}, r"annotation 11: dim: expected \[height, width, length\] >= 0 m"),
     "amodel-center": ({"amodel_center": [1]}, r"annotation 11: amodel_center: expected \[x, y\]"),
@@ -243,11 +246,14 @@ def test_a_bad_annotation_is_named(changes, words, read):
 BAD_TABLES = {
     "annotation-twice": (
         {"annotations": [box(), box(3), box()]},
-        "annotation 11: id: expected an id of its own .*position 0",
+        "annotation at position 2: id: expected an id of its own .*position 0.* got 11",
     ),
-    "image-twice": ({"images": [IMAGE, IMAGE]}, "image 4: id: expected an id of its own"),
-    "category-twice": ({"categories": [{"id": 1}, {"id": 1}]}, "category 1: id: expected an id of its own"),
-    "video-twice": ({"videos": [{"id": 2}, {"id": 2}]}, "video 2: id: expected an id of its own"),
+    "image-twice": (
+        {"images": [IMAGE, IMAGE]},
+        "image at position 1: id: expected an id of its own .*position 0.* got 4",
+    ),
+    "category-twice": ({"categories": [{"id": 1}, {"id": 1}]}, "category at position 1: id: expected an id of its own"),
+    "video-twice": ({"videos": [{"id": 2}, {"id": 2}]}, "video at position 1: id: expected an id of its own"),
     "track-twice": (
         {"annotations": [box(1), box(2)]},
         r"annotation 2: track_id: expected each track once an image \(annotation 1",
@@ -256,7 +262,7 @@ BAD_TABLES = {
         {"images": [IMAGE, image(5)]},
         r"image 5: frame_id: expected a frame of its own in 'street' \(image 4",
     ),
-    "category-zero": ({"categories": [{"id": 0}]}, "category 0: id: expected a category from 1 on"),
+    "category-zero": ({"categories": [{"id": 0}]}, "category at position 0: id: expected a category from 1 on"),
     "other-video": (
         {"images": [image(4, video_id=9)]},
         "image 4: video_id: expected the id of a video in the file, got 9",
@@ -362,3 +368,12 @@ def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\x00\x01\x02")
     with pytest.raises(InputError, match=r"a\.json': expected a JSON file"):
         read_annotations(tmp_path / "a.json")
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "scenes.json"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\xff")
+    with pytest.raises(
+        InputError, match=r"scenes\.json': expected a JSON file, got one that is no text; give the annotations"
+    ):
+        read_annotations(path)

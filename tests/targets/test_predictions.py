@@ -74,7 +74,7 @@ def test_applied_activation_is_the_clamped_sigmoid(batch, recipe):
 
 
 def test_every_stack_says_something_of_its_own(batch):
-    predictions = half_trained_predictions(batch, load_recipe("mot17", num_stacks=2), seed=1)
+    predictions = half_trained_predictions(batch, load_recipe("mot17", num_stacks=2, finetune=None), seed=1)
     assert len(predictions) == 10
     assert (predictions["pred_wh"] != predictions["pred_wh_stack1"]).any()
 

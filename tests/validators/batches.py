@@ -41,9 +41,11 @@ FAMILY: dict[str, Recipe] = {
     "fairmot-two-stacks": _recipe(_FAIR, num_stacks=2, **_JOINT),
     "fairmot-with-rot": _recipe({"hm": 1, "id": 6, "rot": 8}, **_JOINT),
     "fairmot-id-removed": _recipe(_FAIR, weights={"hm": 1.0, "reg": 1.0, "wh": 0.1, "id": 0.0}, **_JOINT),
-    "centerpoint": _recipe({"hm": 3, "anno_box": 4}, family="centerpoint", code_weights=[1.0, 0.2, 0.0, 2.5]),
+    "centerpoint": _recipe(
+        {"hm": 3, "anno_box": 8}, family="centerpoint", code_weights=[1.0, 0.2, 0.0, 2.5, 1.0, 0.5, 1.0, 0.1]
+    ),
     "centerpoint-two-stacks": _recipe(
-        {"hm": 3, "anno_box": 2}, family="centerpoint", code_weights=[1.0, 0.2], num_stacks=2
+        {"hm": 3, "anno_box": 10}, family="centerpoint", code_weights=[1.0, 0.2] * 5, num_stacks=2
     ),
 }
 

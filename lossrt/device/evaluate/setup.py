@@ -20,6 +20,7 @@ from lossrt.errors import InputError
 from lossrt.recipe import Recipe
 from lossrt.runtime.compiler import backend_version
 from lossrt.spec import GraphSpec
+from lossrt.targets.annotations import beyond_classes
 from lossrt.targets.formats import read_annotations
 from lossrt.targets.scenes import generated_scene
 
@@ -89,7 +90,7 @@ def prepared(bundle: Bundle, request: Request, stack: ExitStack) -> Ready:
         BackendError: The backend, or a GPU, is missing.
     """
     recipe, spec = _taken(bundle)
-    planned = _planned(recipe, request)
+    planned, left_out = _planned(recipe, request)
     warnings: tuple[str, ...] = ()
     source: HeadSource
     if request.network is not None:
@@ -120,7 +121,9 @@ def prepared(bundle: Bundle, request: Request, stack: ExitStack) -> Ready:
         "annotations": annotations_digest(planned)[:16],
         **source.identity,
     }
-    return Ready(planned, source, session, recipe, header, f"{recipe.name}: {', '.join(sequences[:3])}", warnings)
+    return Ready(
+        planned, source, session, recipe, header, f"{recipe.name}: {', '.join(sequences[:3])}", (*left_out, *warnings)
+    )
 
 
 def _taken(bundle: Bundle) -> tuple[Recipe, GraphSpec]:
@@ -135,18 +138,20 @@ def _taken(bundle: Bundle) -> tuple[Recipe, GraphSpec]:
     return recipe, spec
 
 
-def _planned(recipe: Recipe, request: Request) -> list[PlannedFrame]:
+def _planned(recipe: Recipe, request: Request) -> tuple[list[PlannedFrame], list[str]]:
+    """Return the frames, and what is said of annotations that no target is made of."""
     if [request.heads, request.generate, request.network].count(None) != 2:
         raise InputError(
             "evaluate: expected one of --heads, --generate and --model; give recorded heads, or --generate 200 to try it"
         )
     only = None if request.only is None else parse_range(request.only)
     if request.annotations is not None:
-        frames = planned_frames(read_annotations(request.annotations), only=only)
-        return frames[: request.generate]
+        sequences = read_annotations(request.annotations)
+        left_out = beyond_classes(sequences, recipe)
+        return planned_frames(sequences, only=only)[: request.generate], [left_out] if left_out else []
     if request.generate is None:
         raise InputError("evaluate: expected --annotations; losses compare the heads with them")
-    return planned_frames([generated_scene(recipe, frames=request.generate, seed=request.seed)], only=only)
+    return planned_frames([generated_scene(recipe, frames=request.generate, seed=request.seed)], only=only), []
 
 
 def _source(planned: list[PlannedFrame], spec: GraphSpec, recipe: Recipe, request: Request) -> HeadSource:
