@@ -55,6 +55,8 @@ def main(words: Sequence[str] | None = None) -> None:
         sys.exit(export.returncode)
     _run("split", out / "network.onnx", "-o", out / "parts")
     results = {"scene_b": tune(recipe, out, "scene_b", out / "scene_b", options=SCENE_B)}
+    for stale in out.glob("real*"):  # of an earlier demo with --annotations
+        shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     if given.annotations:
         results["real"] = tune(recipe, out, "real", given.annotations, options=REAL)
     results["seconds"] = {"all": round(time.perf_counter() - started, 1)}
@@ -96,13 +98,12 @@ def tune(recipe: Recipe, out: Path, name: str, sequence: Path, *, options: Finet
     exported = _curves(tuned)
     frames = partition(read_annotations(sequence), recipe, fraction=options.validation, seed=options.seed)
     pytorch = tune_in_pytorch(out / "parts", recipe, frames, sequence, options=options)
-    draw_curves(
-        exported, pytorch, out / f"{name}_loss.svg", title=f"Heads tuned on {name}, {len(exported.steps)} steps"
-    )
+    figures = _figures(exported, pytorch)
+    title = f"Heads tuned on {name}: validation loss {-figures['fall_percent']:+.0f} % in {len(exported.steps)} steps"
+    draw_curves(exported, pytorch, out / f"{name}_loss.svg", title=title)
     networks = {"before": out / "network.onnx", "after": tuned}
     shown = frames.validation[:: max(1, len(frames.validation) // 2)][:2]
     seen = draw_detections(networks, recipe, shown, sequence, out / f"{name}_detections.png")
-    figures = _figures(exported, pytorch)
     console.say(
         f"{name}: validation loss {figures['validation_loss_before']:.4f} to {figures['validation_loss_after']:.4f} ({-figures['fall_percent']:.1f} %); exported step and PyTorch at most {figures['largest_difference']['loss']:.1e} apart in loss, {figures['largest_difference']['weight']:.1e} in weights"
     )
@@ -112,8 +113,8 @@ def tune(recipe: Recipe, out: Path, name: str, sequence: Path, *, options: Finet
 def _curves(tuned: Path) -> Curves:
     lines = [json.loads(line) for line in Path(f"{tuned}.metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return Curves(
-        steps=[line["loss"] for line in lines if "step" in line],
-        validations=[line["validation_loss"] for line in lines if "validation_loss" in line],
+        steps=[line["losses"]["loss"] for line in lines if "step" in line],
+        validations=[line["validation"]["loss"] for line in lines if "validation" in line],
         weights=read_arrays(tuned.with_suffix(".safetensors"), what="heads"),
     )
 

@@ -3,25 +3,47 @@
 __all__ = ["draw_curves", "draw_detections"]
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from examples.pytorch_heads import Curves
-from lossrt.device.decode import decode, detections_in_image
-from lossrt.device.drawing import draw
+from lossrt.device.decode import Detection, decode, detections_in_image
 from lossrt.device.network_ports import frame_feeds, network_ports
 from lossrt.device.preprocessing import network_heatmap, network_image, read_image
 from lossrt.passes.network_file import read_network
 from lossrt.recipe import Recipe
 from lossrt.runtime.ort import OrtSession
-from lossrt.targets.annotations import FramePair
+from lossrt.targets.annotations import Frame, FramePair
+
+Box = tuple[float, float, float, float]
+HEADING = 44  # px above a picture
 
 EXPORTED, PYTORCH = "#D55E00", "#56B4E9"  # Okabe and Ito's, told apart by colour-blind eyes as well
-THRESHOLD = 0.3
-WIDTH = 960  # px of one picture
+FOUND, MISSED, FALSE = "#009E73", "#0072B2", "#D55E00"
+THRESHOLD, OVERLAP = 0.3, 0.5
+WIDTH = 1280  # px of one picture
+BAR = 1e-4  # how far apart the two may be
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a network sees of a frame, held against its annotations at an overlap (IoU) of 0.5.
+
+    Attributes:
+        found: Detections of people who are annotated.
+        false: Detections of nobody.
+        missed: Boxes of people whom nothing detects.
+    """
+
+    found: tuple[Box, ...]
+    false: tuple[Box, ...]
+    missed: tuple[Box, ...]
 
 
 def draw_curves(exported: Curves, pytorch: Curves, path: Path, *, title: str) -> None:
@@ -40,24 +62,28 @@ def draw_curves(exported: Curves, pytorch: Curves, path: Path, *, title: str) ->
     for curves, colour, width, name in ((pytorch, PYTORCH, 5, "PyTorch"), (exported, EXPORTED, 1.3, "exported step")):
         steps = range(1, len(curves.steps) + 1)
         top.plot(steps, curves.steps, color=colour, linewidth=width, label=f"{name}, training")
-        top.plot(ends, curves.validations, "o-", color=colour, linewidth=width, markersize=width + 3, alpha=0.8)
-        top.plot([], [], "o", color=colour, label=f"{name}, validation")
+        marks = {"marker": "s", "linestyle": ":", "linewidth": width / 2, "markersize": width + 4}
+        top.plot(ends, curves.validations, color=colour, label=f"{name}, validation", **marks)
     top.set(title=title, ylabel="loss", yscale="log")
+    top.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    top.yaxis.set_major_formatter(ScalarFormatter())
+    top.yaxis.set_minor_formatter(NullFormatter())
     top.legend(frameon=False, ncols=2)
     apart = np.abs(np.array(exported.steps) - np.array(pytorch.steps)) / np.array(pytorch.steps)
     bottom.semilogy(range(1, len(apart) + 1), np.maximum(apart, 1e-9), color="#444444", linewidth=1)
-    bottom.axhline(1e-4, color="#999999", linestyle="--", linewidth=1)
+    bottom.axhline(BAR, color="#999999", linestyle="--", linewidth=1)
+    bottom.text(0, BAR * 1.3, f"at most {BAR:g}", color="#666666", fontsize=8)
     bottom.set(xlabel="step", ylabel="apart, relative", ylim=(5e-10, 1e-3))
     for axes in (top, bottom):
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#E4E4E4", linewidth=0.6)
+        axes.grid(axis="both", color="#E4E4E4", linewidth=0.6)
     figure.savefig(path)
 
 
 def draw_detections(
     networks: Mapping[str, Path], recipe: Recipe, pairs: Sequence[FramePair], images: Path, path: Path
-) -> dict[str, list[int]]:
-    """Draw what networks see, a row a frame and a column a network.
+) -> dict[str, list[dict[str, int]]]:
+    """Draw what networks see, a row a frame and a column a network; who is annotated and not seen as well.
 
     Args:
         networks: Their files, by what the picture calls them.
@@ -67,9 +93,9 @@ def draw_detections(
         path: `.png` file to write.
 
     Returns:
-        Detections a frame, by network.
+        How many are found, false and missed in each frame, by network.
     """
-    found: dict[str, list[int]] = {name: [] for name in networks}
+    counts: dict[str, list[dict[str, int]]] = {name: [] for name in networks}
     columns = []
     for name, file in networks.items():
         session, ports = OrtSession(file, threads=1), network_ports(read_network(file), recipe)
@@ -83,14 +109,36 @@ def draw_detections(
                 previous_heatmap=network_heatmap(previous, recipe),
             )
             maps = {f"pred_{head}": array for head, array in session.run(feeds).items()}
-            (seen,) = decode(maps, recipe, threshold=THRESHOLD)
-            drawn = draw(pixels, detections_in_image(seen, recipe, image_size=pixels.shape[:2]))
-            title = f"{name}: {len(seen)} detections, {int((frame.class_ids == 1).sum())} people annotated"
-            cells.append(_titled(Image.fromarray(drawn), title))
-            found[name].append(len(seen))
+            (detections,) = decode(maps, recipe, threshold=THRESHOLD)
+            seen = _compared(detections_in_image(detections, recipe, image_size=pixels.shape[:2]), frame)
+            counts[name].append({"found": len(seen.found), "false": len(seen.false), "missed": len(seen.missed)})
+            cells.append(_drawn(pixels, seen, name))
         columns.append(np.concatenate(cells))
     Image.fromarray(np.concatenate(columns, axis=1)).save(path)
-    return found
+    return counts
+
+
+def _compared(detections: Sequence[Detection], frame: Frame) -> Seen:
+    """Give each detection, the surest first, the annotated person whom it overlaps most."""
+    people = [tuple(box) for box in frame.boxes[frame.class_ids == 1].tolist()]
+    left, found, false = list(people), [], []
+    for detection in sorted(detections, key=lambda one: -one.score):
+        best = max(left, key=lambda box: _overlap(box, detection.box), default=None)
+        if best is not None and _overlap(best, detection.box) >= OVERLAP:
+            left.remove(best)
+            found.append(detection.box)
+        else:
+            false.append(detection.box)
+    return Seen(tuple(found), tuple(false), tuple(left))
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the intersection of two boxes over their union."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    both = max(width, 0.0) * max(height, 0.0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return both / (sum(areas) - both) if both else 0.0
 
 
 def _image(folder: Path, index: int) -> Path:
@@ -98,9 +146,23 @@ def _image(folder: Path, index: int) -> Path:
     return path
 
 
-def _titled(image: Image.Image, title: str) -> np.ndarray:
-    small = image.resize((WIDTH, round(image.height * WIDTH / image.width)))
-    canvas = Image.new("RGB", (WIDTH, small.height + 34), "white")
-    canvas.paste(small, (0, 34))
-    ImageDraw.Draw(canvas).text((8, 6), title, fill="black", font_size=20)
+def _drawn(pixels: NDArray[np.uint8], seen: Seen, name: str) -> NDArray[np.uint8]:
+    """Return the frame, enlarged before anything is drawn on it, with a line of counts above it."""
+    height, width = pixels.shape[:2]
+    scale = WIDTH / width
+    canvas = Image.new("RGB", (WIDTH, round(height * scale) + HEADING), "white")
+    frame = Image.fromarray(pixels).resize((WIDTH, canvas.height - HEADING), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(frame)
+    groups = ((seen.missed, MISSED, "missed"), (seen.false, FALSE, "false"), (seen.found, FOUND, "found"))
+    for boxes, colour, _ in groups:
+        for left, top, right, bottom in boxes:
+            if right > left and bottom > top:
+                pen.rectangle((left * scale, top * scale, right * scale, bottom * scale), outline=colour, width=3)
+    canvas.paste(frame, (0, HEADING))
+    heading, at = ImageDraw.Draw(canvas), 8.0
+    parts = [(f"{name}:", "black"), *((f"{len(boxes)} {what}", colour) for boxes, colour, what in reversed(groups))]
+    parts.append((f"of {len(seen.found) + len(seen.missed)} people annotated", "black"))
+    for text, colour in parts:
+        heading.text((at, 8), text, fill=colour, font_size=24)
+        at += heading.textlength(f"{text}  ", font_size=24)
     return np.asarray(canvas)

@@ -13,12 +13,13 @@ from lossrt.errors import StorageError
 
 
 @contextmanager
-def staged(folder: Path, *, out: Path | None = None) -> Iterator[Path]:
+def staged(folder: Path, *, out: Path | None = None, option: str = "-o") -> Iterator[Path]:
     """Yield an empty folder whose files are moved below `folder` when the block ends, and removed when it fails.
 
     Args:
         folder: Where the files go; what has the same name there is replaced.
         out: What messages call the output; `folder` without it.
+        option: What chooses its place, for messages.
 
     Raises:
         StorageError: The disk refused; what lay in `folder` before is as it was.
@@ -36,13 +37,13 @@ def staged(folder: Path, *, out: Path | None = None) -> Iterator[Path]:
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.is_dir():
                 raise StorageError(
-                    f"output '{place}': expected a file or nothing there, got a folder; choose another -o"
+                    f"output '{place}': expected a file or nothing there, got a folder; choose another {option}"
                 )
         for path, place in zip(files, places, strict=True):
             path.replace(place)
     except OSError as error:
         raise StorageError(
-            f"output '{out or folder}': writing failed: {error}; free space or choose another folder with -o"
+            f"output '{out or folder}': writing failed: {error}; free space or choose another folder with {option}"
         ) from error
     finally:
         if scratch is not None:

@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lossrt.cli import console
+from lossrt.cli.dashboards import (
+    CurveOption,
+    Dashboards,
+    PrometheusFileOption,
+    PrometheusHostOption,
+    PrometheusOption,
+    TensorboardOption,
+)
 from lossrt.cli.interruption import interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
@@ -71,19 +79,11 @@ def evaluate(
     ] = 3.0,
     out: OUT = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the output file.")] = False,
-    curve: Annotated[Path | None, typer.Option("--curve", help="Draw the losses into this SVG.")] = None,
-    tensorboard: Annotated[
-        Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard's event files.")
-    ] = None,
-    prometheus: Annotated[
-        int | None, typer.Option("--prometheus", min=0, max=65535, help="Serve the figures on this port.")
-    ] = None,
-    prometheus_host: Annotated[
-        str | None, typer.Option("--prometheus-host", help="Address to serve on; 127.0.0.1 without it.")
-    ] = None,
-    prometheus_textfile: Annotated[
-        Path | None, typer.Option("--prometheus-textfile", help="Write the figures here once a second.")
-    ] = None,
+    curve: CurveOption = None,
+    tensorboard: TensorboardOption = None,
+    prometheus: PrometheusOption = None,
+    prometheus_host: PrometheusHostOption = None,
+    prometheus_textfile: PrometheusFileOption = None,
     precision: Annotated[str, typer.Option("--precision", help="One of the bundle's precisions.")] = "fp32",
     backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, ort-tensorrt, tensorrt or rtx.")] = "ort",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of ONNX Runtime.")] = 1,
@@ -100,13 +100,12 @@ def evaluate(
     from lossrt.device.evaluate.run import Options
     from lossrt.device.evaluate.run import evaluate as run
     from lossrt.device.evaluate.setup import Request, prepared
-    from lossrt.device.evaluate.sinks import CurveFile, prometheus_sink, tensorboard_sink
 
     runs_on = Backend.trusted(backend, threads=threads, plugins=plugin, operators=ort_ops, trust=trust)
     engine = None if backend in ("tensorrt", "rtx") else engines
     of_model = {"--frames": frames, "--map": mapping, "--input": ports}
     _check_together({**of_model, "--plugin": plugin, "--ort-ops": ort_ops}, needs="--model", given=model is not None)
-    _check_together({"--prometheus-host": prometheus_host}, needs="--prometheus", given=prometheus is not None)
+    shown = Dashboards(curve, tensorboard, prometheus, prometheus_host, prometheus_textfile)
     _check_together({"--engines": engine}, needs="--backend tensorrt or rtx", given=False)
     _check_together({"--parameters": parameters}, needs="--heads or --model", given=generate is None)
     options = Options(window=window, drift_sigma=drift_sigma, out=out, resume=resume)
@@ -122,24 +121,15 @@ def evaluate(
         backend=runs_on,
         seed=seed,
     )
-    places = {"--out": out, "--curve": curve, "--prometheus-textfile": prometheus_textfile}
     read = {"heads": heads, "annotations": annotations, "network": model, "images": frames, "parameters": parameters}
     with ExitStack() as stack:
         loaded = opened(bundle, trust=trust, libraries=runs_on.libraries, engines=engines)
-        _check_places(places, tensorboard, read, loaded)
+        _check_places(out, shown, read, loaded)
         ready = prepared(loaded, request, stack)
         for warning in ready.warnings:
             console.warn(warning)
         stop = stack.enter_context(interruptible())
-        sinks: list[Any] = []
-        if curve is not None:
-            sinks.append(CurveFile(curve, ready.session.output_names, title=ready.title))
-            stack.callback(sinks[0].write)
-        if tensorboard is not None:
-            sinks.append(stack.enter_context(tensorboard_sink(tensorboard)))
-        if prometheus is not None or prometheus_textfile is not None:
-            served = prometheus_sink(port=prometheus, host=prometheus_host or "127.0.0.1", textfile=prometheus_textfile)
-            sinks.append(stack.enter_context(served))
+        sinks = shown.opened(stack, ready.session.output_names, title=ready.title, unit="frame")
         result = run(
             ready.planned,
             ready.source,
@@ -169,15 +159,13 @@ def _check_together(options: "Mapping[str, Any]", *, needs: str, given: bool) ->
         )
 
 
-def _check_places(
-    files: "Mapping[str, Path | None]", folder: Path | None, read: "Mapping[str, Path | None]", bundle: "Bundle"
-) -> None:
+def _check_places(out: Path | None, shown: Dashboards, read: "Mapping[str, Path | None]", bundle: "Bundle") -> None:
     """Check where the results go. The output file looks after itself in a folder: it never begins in another's file."""
     from lossrt.bundle import check_outputs
 
     whole = {what: path for what, path in read.items() if path is not None and not path.is_dir()}
-    check_outputs(files, folders={"--tensorboard": folder}, kept=whole, bundle=bundle)
-    check_outputs({option: path for option, path in files.items() if option != "--out"}, kept=read)
+    check_outputs({"--out": out, **shown.files}, folders=shown.folders, kept=whole, bundle=bundle)
+    check_outputs(shown.files, kept=read)
 
 
 def _show(result: "Evaluation", *, as_json: bool) -> None:

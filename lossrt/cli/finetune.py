@@ -2,12 +2,21 @@
 
 __all__ = ["finetune"]
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lossrt.cli import console
+from lossrt.cli.dashboards import (
+    CurveOption,
+    Dashboards,
+    PrometheusFileOption,
+    PrometheusHostOption,
+    PrometheusOption,
+    TensorboardOption,
+)
 from lossrt.cli.interruption import interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
@@ -23,6 +32,7 @@ from lossrt.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from lossrt.device.finetune.history import History
     from lossrt.device.finetune.run import FinetuneResult
 
 
@@ -71,6 +81,12 @@ def finetune(
     metrics: Annotated[
         Path | None, typer.Option("--metrics", help="JSON Lines of all losses; OUT.metrics.jsonl without it.")
     ] = None,
+    window: Annotated[int, typer.Option("--window", help="Steps of the windowed means.")] = 100,
+    curve: CurveOption = None,
+    tensorboard: TensorboardOption = None,
+    prometheus: PrometheusOption = None,
+    prometheus_host: PrometheusHostOption = None,
+    prometheus_textfile: PrometheusFileOption = None,
     plugin: PluginOption = None,
     ort_ops: OrtOpsOption = None,
     engines: EnginesOption = None,
@@ -78,13 +94,16 @@ def finetune(
     as_json: JsonOption = False,
 ) -> None:
     """Tune the heads of a network, or go on where the same command was stopped."""
+    from lossrt.bundle import check_outputs
     from lossrt.device.backend import Backend
     from lossrt.device.finetune.options import FinetuneOptions
     from lossrt.device.finetune.run import GIB, FinetuneFiles
     from lossrt.device.finetune.run import finetune as run
     from lossrt.device.finetune.setup import FinetuneInputs
+    from lossrt.targets.annotations import beyond_classes
     from lossrt.targets.formats import read_annotations
 
+    shown = Dashboards(curve, tensorboard, prometheus, prometheus_host, prometheus_textfile)
     runs_on = Backend.trusted(backend, threads=threads, plugins=plugin, operators=ort_ops, trust=trust)
     options = FinetuneOptions(
         scope=scope,
@@ -108,15 +127,25 @@ def finetune(
         at=at,
     )
     files = FinetuneFiles(out, checkpoint, cache, cache_limit * GIB, metrics)
-    with console.progress_bar("finetune") as progress, interruptible() as stop:
+    source = opened(bundle, trust=trust, libraries=runs_on.libraries, engines=engines)
+    read = {"network": network, "annotations": annotations, "images": frames, "features": features}
+    own = {"output": out, "--metrics": files.beside(metrics, "metrics.jsonl")}
+    check_outputs({**shown.files, **own}, folders=shown.folders, kept=read, bundle=source)
+    if source.manifest.recipe is not None and (left_out := beyond_classes(inputs.sequences, source.manifest.recipe)):
+        console.warn(left_out)
+    with ExitStack() as stack:
+        progress = stack.enter_context(console.progress_bar("finetune"))
+        stop = stack.enter_context(interruptible())
         result = run(
             inputs,
-            opened(bundle, trust=trust, libraries=runs_on.libraries, engines=engines),
+            source,
             files,
             options=options,
             backend=runs_on,
             progress=progress,
             stop=stop,
+            window=window,
+            sinks=lambda names: shown.opened(stack, names, title=f"{network.name}, tuned", unit="step"),
         )
     _show(result, out, files.beside(checkpoint, "checkpoint"), as_json=as_json, interrupted=stop.exit_code)
 
@@ -152,9 +181,24 @@ def _show(result: "FinetuneResult", out: Path, checkpoint: Path, *, as_json: boo
     if as_json:
         return
     if rows:
+        _show_losses(history, position.best_epoch)
         first, best = rows[0][1], position.best_loss
         change = f" ({(best - first) / first:+.1%})" if first else ""
         console.say(f"validation loss: {first:.6g} before, {best:.6g} after epoch {position.best_epoch}{change}")
     console.say(
         f"{len(history.steps)} steps in {position.epoch} epochs; wrote {out} and {out.with_suffix('.safetensors')}"
     )
+
+
+def _show_losses(history: "History", best_epoch: int) -> None:
+    """Show every loss on the frames to validate on, as the network came and with its best weights."""
+    from rich.table import Table
+
+    table = Table("output", "before", "best", "change", title="validation", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    best = next((row for row in history.validations if row[0] == best_epoch), history.validations[0])
+    for name, before, after in zip(history.loss_names, history.validations[0][1:], best[1:], strict=True):
+        change = f"{(after - before) / before:+.1%}" if before else "-"
+        table.add_row(name, f"{before:.5g}", f"{after:.5g}", change)
+    console.show(table)

@@ -156,13 +156,14 @@ def write_split(
         (scratch / "heads.safetensors").write_bytes(content)
 
 
-def write_part(part: onnx.ModelProto, path: Path, *, folder: Path) -> None:
+def write_part(part: onnx.ModelProto, path: Path, *, folder: Path, option: str = "-o") -> None:
     """Write a part of a network; weights that lay in other files go to one beside it, `<name>.data`.
 
     Args:
         part: The part; its weights are read into it.
         path: Its file.
         folder: Where the network's file lies.
+        option: What chooses its place, for messages.
 
     Raises:
         InputError: A file with weights is missing or too short.
@@ -170,7 +171,7 @@ def write_part(part: onnx.ModelProto, path: Path, *, folder: Path) -> None:
     """
     outside = bool(data_files(part))
     load_values(part, folder)
-    with staged(path.parent, out=path) as scratch:
+    with staged(path.parent, out=path, option=option) as scratch:
         _save(part, scratch / path.name, outside=outside)
 
 

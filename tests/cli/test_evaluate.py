@@ -172,7 +172,7 @@ def test_changed_heads_do_not_go_on_with_the_file(evaluate, heads, tmp_path):
         (("--heads", "h", "--generate", "3"), "expected one of --heads, --generate"),
         ((), "expected one of --heads, --generate"),
         (("--heads", "h"), "expected --annotations"),
-        (("--generate", "3", "--window", "1"), "--window: expected 2 to 100000 frames, got 1"),
+        (("--generate", "3", "--window", "1"), "--window: expected 2 to 100000, got 1"),
         (("--generate", "3", "--drift-sigma", "-1"), "--drift-sigma: expected a number > 0, got -1.0"),
         (("--generate", "3", "--resume"), "--resume: expected an output file to go on with"),
         (("--generate", "3", "--only", "4-"), "expected at least one frame to evaluate, got none"),

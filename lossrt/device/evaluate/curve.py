@@ -57,13 +57,14 @@ def _join(first: _Column | None, second: _Column | None) -> _Column | None:
     return first.joined(second)
 
 
-def curve_svg(curves: dict[str, Curve], *, title: str, frames: int) -> str:
+def curve_svg(curves: dict[str, Curve], *, title: str, frames: int, unit: str = "frame") -> str:
     """Draw curves, one over another, with a logarithmic axis where the values span two decades or more.
 
     Args:
         curves: A curve by output.
         title: What stands above.
         frames: Frames in all.
+        unit: What is counted below.
 
     Returns:
         An SVG document without scripts, of at most about 60 kB a curve.
@@ -77,7 +78,7 @@ def curve_svg(curves: dict[str, Curve], *, title: str, frames: int) -> str:
         f'role="img" aria-label="{escape(title)}">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="16" font-size="13">{escape(title)}</text>',
-        *_axes(scale, frames),
+        *_axes(scale, frames, unit),
     ]
     for number, (name, columns) in enumerate(drawn.items()):
         colour = COLOURS[number % len(COLOURS)]
@@ -113,7 +114,7 @@ class _Scale:
         return [10**mark for mark in marks] if self.logarithmic else marks
 
 
-def _axes(scale: _Scale, frames: int) -> list[str]:
+def _axes(scale: _Scale, frames: int, unit: str) -> list[str]:
     parts = []
     for value in scale.ticks():
         y = scale.y(value)
@@ -123,7 +124,7 @@ def _axes(scale: _Scale, frames: int) -> list[str]:
         frame = 1 + round((max(frames, 1) - 1) * step / 4)
         x = _x(frame - 1, frames)
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 14}" text-anchor="middle">{frame}</text>')
-    parts.append(f'<text x="{WIDTH / 2:.0f}" y="{HEIGHT - 2}" text-anchor="middle">frame</text>')
+    parts.append(f'<text x="{WIDTH / 2:.0f}" y="{HEIGHT - 2}" text-anchor="middle">{unit}</text>')
     return parts
 
 

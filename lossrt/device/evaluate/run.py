@@ -17,7 +17,7 @@ from lossrt.device.evaluate.plan import PlannedFrame
 from lossrt.device.evaluate.record import FrameRecord, Summary, losses_of
 from lossrt.device.evaluate.sinks import Sink
 from lossrt.device.evaluate.sources import HeadSource
-from lossrt.device.evaluate.statistics import Reading, Statistics
+from lossrt.device.evaluate.statistics import Reading, Statistics, check_window
 from lossrt.device.loss_session import LossSession
 from lossrt.errors import InputError
 from lossrt.recipe import Recipe
@@ -46,8 +46,7 @@ class Options:
     header: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if not 2 <= self.window <= 100_000:
-            raise InputError(f"--window: expected 2 to 100000 frames, got {self.window}")
+        check_window(self.window)
         if not self.drift_sigma > 0 or not math.isfinite(self.drift_sigma):
             raise InputError(f"--drift-sigma: expected a number > 0, got {self.drift_sigma}")
         if self.resume and self.out is None:

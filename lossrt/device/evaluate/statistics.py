@@ -1,6 +1,6 @@
 """Running and windowed means of losses, and what is worth a flag: NaN, infinities, drift."""
 
-__all__ = ["Flag", "Moments", "Reading", "Statistics"]
+__all__ = ["Flag", "Moments", "Reading", "Statistics", "check_window"]
 
 import math
 from collections import deque
@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lossrt.errors import InputError
+
+LARGEST_WINDOW = 100_000
 RESOLUTION = 2.0**-23  # of float32, in which the losses come: less than that is no drift
 
 
@@ -92,10 +95,10 @@ class Statistics:
     Args:
         outputs: Names of the losses.
         window: Frames of the windowed mean and of the shortest baseline; at least 2.
-        drift_sigma: Standard deviations; more than 0.
+        drift_sigma: Standard deviations, more than 0; None looks for no drift.
     """
 
-    def __init__(self, outputs: Sequence[str], *, window: int, drift_sigma: float) -> None:
+    def __init__(self, outputs: Sequence[str], *, window: int, drift_sigma: float | None) -> None:
         self._window, self._sigma = window, drift_sigma
         self._tracks = {name: _Track(deque(maxlen=window)) for name in outputs}
 
@@ -124,12 +127,22 @@ class Statistics:
 
     def _drift(self, name: str, track: _Track, mean: float) -> Flag | None:
         before = track.before
-        if before.count < self._window:
+        if self._sigma is None or before.count < self._window:
             return None
         distance, deviation = abs(mean - before.mean), before.deviation
         if distance <= self._sigma * deviation + RESOLUTION * abs(before.mean):
             return None
         return Flag(name, "drift", distance / deviation if deviation else None)
+
+
+def check_window(window: int) -> None:
+    """Refuse a window that no mean can be taken of, or that would not fit into memory.
+
+    Raises:
+        InputError: It is one.
+    """
+    if not 2 <= window <= LARGEST_WINDOW:
+        raise InputError(f"--window: expected 2 to {LARGEST_WINDOW}, got {window}")
 
 
 def _kind(value: float) -> Literal["nan", "inf", "-inf"]:

@@ -1,10 +1,7 @@
-"""The losses so far: numbers that a checkpoint carries, and the JSON Lines that people and dashboards read."""
+"""The losses so far: numbers that a checkpoint carries."""
 
-__all__ = ["History", "metrics_lines", "step_line", "validation_line"]
+__all__ = ["History"]
 
-import json
-import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,32 +43,3 @@ class History:
     def from_arrays(cls, loss_names: tuple[str, ...], arrays: dict[str, NDArray[Any]]) -> "History":
         """Return what `arrays` gave."""
         return cls(loss_names, arrays["steps"].tolist(), arrays["validations"].tolist())
-
-
-def metrics_lines(history: History) -> Iterator[str]:
-    """Yield the history as JSON Lines, in the order in which it came about."""
-    waiting = list(history.validations)
-    for number, row in enumerate(history.steps, start=1):
-        while waiting and waiting[0][0] <= row[0]:
-            yield validation_line(history, waiting.pop(0))
-        yield step_line(history, number, row)
-    for row in waiting:
-        yield validation_line(history, row)
-
-
-def step_line(history: History, number: int, row: Sequence[float]) -> str:
-    """Return the line of step `number`, from 1: its epoch from 1, learning rate, norm of the gradients and losses."""
-    epoch, lr, norm, *losses = row
-    named = dict(zip(history.loss_names, losses, strict=True))
-    return _line({"step": number, "epoch": int(epoch) + 1, "lr": lr, "grad_norm": norm, **named})
-
-
-def validation_line(history: History, row: Sequence[float]) -> str:
-    """Return the line of a validation: epochs done, and `validation_loss` and so on."""
-    named = zip((f"validation_{name}" for name in history.loss_names), row[1:], strict=True)
-    return _line({"epoch": int(row[0]), **dict(named)})
-
-
-def _line(values: dict[str, float]) -> str:
-    shown = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
-    return json.dumps(shown, allow_nan=False) + "\n"

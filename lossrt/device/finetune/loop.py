@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossrt.device.finetune.checkpoint import Position, State, save_state
-from lossrt.device.finetune.history import History, step_line, validation_line
-from lossrt.device.finetune.metrics_file import MetricsFile
+from lossrt.device.finetune.history import History
+from lossrt.device.finetune.measurements import Measurements
 from lossrt.device.finetune.options import FinetuneOptions, learning_rate
 from lossrt.device.finetune.partition import Partition
 from lossrt.device.finetune.step_graph import PARAMETER, StepGraph
@@ -75,7 +75,7 @@ class Trainer:
         identity: What the run is of.
         progress: Called with what is being done, steps done and steps in all.
         stop: Asked at each step whether to stop there.
-        metrics: Takes a line after each step and each validation.
+        measurements: Told after each step and each validation.
     """
 
     step: StepGraph
@@ -86,7 +86,7 @@ class Trainer:
     identity: Mapping[str, Any]
     progress: Progress
     stop: Callable[[], bool]
-    metrics: MetricsFile
+    measurements: Measurements
 
     @property
     def steps_an_epoch(self) -> int:
@@ -159,7 +159,7 @@ class Trainer:
         state.carried = result.carried
         state.history.add_step(epoch=state.position.epoch, lr=lr, grad_norm=result.grad_norm, losses=result.losses)
         state.position = replace(state.position, step=state.position.step + 1)
-        self.metrics.append(step_line(state.history, done + 1, state.history.steps[-1]))
+        self.measurements.step(state.history)
         return None
 
     def judge(self, state: State, last: Sequence[FramePair]) -> Divergence | None:
@@ -191,7 +191,7 @@ class Trainer:
             sums = {name: total + losses[name] * len(some) for name, total in sums.items()}
         means = {name: total / len(pairs) for name, total in sums.items()}
         state.history.add_validation(epochs=epochs, losses=means)
-        self.metrics.append(validation_line(state.history, state.history.validations[-1]))
+        self.measurements.validation(state.history)
         if means["loss"] < state.position.best_loss:
             state.best = _weights(state.carried)
             state.position = replace(state.position, best_epoch=epochs, best_loss=means["loss"])

@@ -5,26 +5,31 @@ __all__ = ["FinetuneFiles", "FinetuneResult", "finetune"]
 import dataclasses
 import hashlib
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lossrt.bundle import Bundle
+from lossrt.bundle import Bundle, check_outputs
 from lossrt.device.backend import Backend
+from lossrt.device.evaluate.sinks import Sink
+from lossrt.device.evaluate.statistics import check_window
 from lossrt.device.finetune.batches import FrameArrays, cache_keys, frame_digests
 from lossrt.device.finetune.cache import FeatureCache
 from lossrt.device.finetune.checkpoint import State, load_state
-from lossrt.device.finetune.history import metrics_lines
 from lossrt.device.finetune.loop import Divergence, Interruption, Trainer
-from lossrt.device.finetune.metrics_file import MetricsFile
+from lossrt.device.finetune.measurements import WINDOW, Measurements
 from lossrt.device.finetune.options import FinetuneOptions
 from lossrt.device.finetune.partition import Partition, partition
 from lossrt.device.finetune.setup import FinetuneInputs, Network, Runtime, feature_source, read_inputs, wires
 from lossrt.device.finetune.sources import FeatureSource, FolderSource
 from lossrt.device.finetune.step_graph import StepGraph, open_step, require_graph
-from lossrt.passes.merge import check_tuned, write_merged
+from lossrt.errors import StorageError
+from lossrt.passes.external_data import data_files
+from lossrt.passes.merge import check_out_path, check_tuned, write_merged
+from lossrt.passes.network_file import read_network
 from lossrt.passes.split import parameter_arrays, save_heads
 from lossrt.recipe import Recipe
 
@@ -78,6 +83,8 @@ def finetune(
     backend: Backend | None = None,
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
     stop: Callable[[], bool] = lambda: False,
+    window: int = WINDOW,
+    sinks: Callable[[Sequence[str]], Sequence[Sink]] = lambda _names: (),
 ) -> FinetuneResult:
     """Tune a network's heads, or go on where an earlier run of the same kind was stopped.
 
@@ -89,20 +96,24 @@ def finetune(
         backend: What runs the network's frozen part and the steps; None for ONNX Runtime on the CPU.
         progress: Called with what is being done, steps done and steps in all.
         stop: Asked at each step whether to stop there, with a checkpoint.
+        window: Steps of the windowed means.
+        sinks: Given the losses' names, opens what else is shown each step.
 
     Raises:
         InputError: The network's heads, the bundle, the frames or an earlier checkpoint do not fit.
         BackendError: The backend is missing or fails.
         StorageError: The disk refused; the checkpoint before is whole.
     """
+    check_window(window)
+    _check_places(inputs, bundle, files)
     recipe = require_graph(bundle, options)
     parts = partition(inputs.sequences, recipe, fraction=options.validation, seed=options.seed)
     network = read_inputs(inputs, recipe)
     progress("loading", 0, 1)
     chosen = backend or Backend()
     step = open_step(bundle, options, backend=chosen)
-    with tempfile.TemporaryDirectory(prefix="lossrt-") as scratch, step.session:
-        runtime = Runtime(bundle, chosen, Path(scratch))
+    with _scratch(files.beside(files.checkpoint, "checkpoint")) as scratch, step.session:
+        runtime = Runtime(bundle, chosen, scratch)
         source = feature_source(inputs, network, recipe, options=options, runtime=runtime)
         digests = frame_digests((*parts.train, *parts.validation), source)
         common = _common(network, recipe, options, chosen)
@@ -117,9 +128,52 @@ def finetune(
             identity=_identity(network, bundle, parts, options=options, backend=chosen, digests=digests),
             progress=progress,
             stop=stop,
-            metrics=MetricsFile(files.beside(files.metrics, "metrics.jsonl")),
+            measurements=Measurements(
+                files.beside(files.metrics, "metrics.jsonl"),
+                step.loss_names,
+                window=window,
+                sinks=sinks(step.loss_names),
+            ),
         )
         return _train(trainer, network, files)
+
+
+def _check_places(inputs: FinetuneInputs, bundle: Bundle, files: FinetuneFiles) -> None:
+    """Check every place before any work: a run takes hours, and ends with its output."""
+    check_out_path(inputs.network, files.out)
+    written = {
+        "output": files.out,
+        "output beside it": files.out.with_suffix(".safetensors"),
+        "--metrics": files.beside(files.metrics, "metrics.jsonl"),
+    }
+    folders = {
+        "--checkpoint": files.beside(files.checkpoint, "checkpoint"),
+        "--cache": files.beside(files.cache, "features"),
+    }
+    weights = {
+        f"network's weights {name}": inputs.network.parent / name for name in data_files(read_network(inputs.network))
+    }
+    read = {"network": inputs.network, **weights, "images": inputs.frames, "features": inputs.features}
+    check_outputs(written, folders=folders, kept=read, bundle=bundle)
+
+
+@contextmanager
+def _scratch(checkpoint: Path) -> Iterator[Path]:
+    """Yield a folder for parts of the network; one that a killed run left is used again, so that none pile up."""
+    folder, own = checkpoint / ".lossrt-parts", not checkpoint.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"--checkpoint '{checkpoint}': cannot be made: {error.strerror or error}; choose another place"
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if own:
+            with suppress(OSError):
+                checkpoint.rmdir()  # it stays where something was saved
 
 
 def _common(network: Network, recipe: Recipe, options: FinetuneOptions, backend: Backend) -> dict[str, Any]:
@@ -177,7 +231,7 @@ def _train(trainer: Trainer, network: Network, files: FinetuneFiles) -> Finetune
     own = network.heads.parameters()
     arrays = parameter_arrays(network.model, list(own.values()), network.path.parent)
     state = load_state(trainer.checkpoint, identity=trainer.identity)
-    trainer.metrics.begin(metrics_lines(state.history) if state else ())
+    trainer.measurements.begin(state.history if state else None)
     resumed = len(state.history.steps) if state else None
     if state is None:
         state = trainer.start({wire: arrays[name] for wire, name in names.items()})

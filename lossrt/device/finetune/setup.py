@@ -106,7 +106,7 @@ class Runtime:
     def open(self, part: onnx.ModelProto, *, folder: Path) -> Session:
         """Load a part of a network whose file lies in `folder`."""
         path = self.scratch / "part.onnx"
-        write_part(part, path, folder=folder)
+        write_part(part, path, folder=folder, option="--checkpoint")
         return self.backend.open(path, self.bundle)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lossrt.device.finetune.loop import Trainer
-from lossrt.device.finetune.metrics_file import MetricsFile
+from lossrt.device.finetune.measurements import Measurements
 from lossrt.device.finetune.options import FinetuneOptions
 from lossrt.device.finetune.partition import Partition
 from lossrt.device.finetune.step_graph import StepGraph
@@ -80,12 +80,12 @@ def trainer(
         identity={"network": "a", "--lr": chosen.lr},
         progress=lambda _what, _done, _total: None,
         stop=stop,
-        metrics=MetricsFile(folder / "metrics.jsonl"),
+        measurements=Measurements(folder / "metrics.jsonl", ("loss", "loss_hm")),
     )
 
 
 def begin(trainer_: Trainer):
-    trainer_.metrics.begin(())
+    trainer_.measurements.begin(None)
     return trainer_.start({"hm_0_weight": np.zeros(3, np.float32)})
 
 

@@ -82,7 +82,13 @@ def test_metrics_and_features_lie_beside_the_output(setting, run) -> None:
     _, out = run
     lines = [json.loads(line) for line in out.with_name("tuned.onnx.metrics.jsonl").read_text().splitlines()]
     assert [line.get("step") for line in lines] == [None, 1, 2, 3, None, 4, 5, 6, None, 7, 8, 9, None]
-    assert set(lines[1]) >= {"loss", "loss_hm", "loss_tracking"}
+    assert set(lines[1]) == {"step", "epoch", "lr", "grad_norm", "losses", "mean", "window"}
+    for part in ("losses", "mean", "window"):
+        assert set(lines[1][part]) >= {"loss", "loss_hm", "loss_tracking"}
+    losses = [line["losses"]["loss"] for line in lines if "step" in line]
+    last = [line for line in lines if "step" in line][-1]
+    assert last["mean"]["loss"] == pytest.approx(np.mean(losses), rel=1e-12)
+    assert last["window"]["loss"] == pytest.approx(np.mean(losses), rel=1e-12)
     kept = list(out.with_name("tuned.onnx.features").iterdir())
     assert len(kept) == len(setting.sequence.frames)
     assert read_arrays(kept[0], what="features")["features"].shape == (8, 34, 60)

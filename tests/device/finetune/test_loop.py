@@ -10,7 +10,7 @@ import pytest
 from lossrt.bundle import files
 from lossrt.device.finetune import checkpoint as checkpoint_module
 from lossrt.device.finetune.checkpoint import load_state
-from lossrt.device.finetune.history import metrics_lines
+from lossrt.device.finetune.measurements import Measurements
 from lossrt.device.finetune.loop import Divergence, Interruption
 from lossrt.errors import InputError, StorageError
 from tests.device.finetune.samples import TARGET, LeastSquares, begin, features, pairs, trainer
@@ -63,7 +63,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, calls) -> None:
         stopped.run(begin(stopped))
     again = trainer(tmp_path / "killed")
     state = load_state(again.checkpoint, identity=again.identity)
-    again.metrics.begin(metrics_lines(state.history) if state else ())
+    again.measurements.begin(state.history if state else None)
     assert again.run(state or begin(again)) is None
     assert _result(tmp_path / "killed")[:2] == _result(tmp_path / "whole")[:2]
 
@@ -73,14 +73,17 @@ def test_metrics_are_a_line_a_step_and_a_validation(tmp_path) -> None:
     state = begin(whole)
     whole.run(state)
     text = (tmp_path / "metrics.jsonl").read_text()
-    assert text == "".join(metrics_lines(state.history))
+    Measurements(tmp_path / "again.jsonl", state.history.loss_names).begin(state.history)
+    assert text == (tmp_path / "again.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     assert ["step" if "step" in line else "validation" for line in lines] == (
         ["validation"] + (["step"] * 4 + ["validation"]) * 2
     )
     assert [line["epoch"] for line in lines] == [0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2]
-    assert lines[0].keys() == {"epoch", "validation_loss", "validation_loss_hm"}
-    assert lines[1].keys() == {"step", "epoch", "lr", "grad_norm", "loss", "loss_hm"}
+    assert lines[0].keys() == {"epoch", "validation"}
+    assert lines[0]["validation"].keys() == {"loss", "loss_hm"}
+    assert lines[1].keys() == {"step", "epoch", "lr", "grad_norm", "losses", "mean", "window"}
+    assert lines[1]["losses"].keys() == lines[1]["mean"].keys() == {"loss", "loss_hm"}
     assert lines[4]["lr"] < lines[1]["lr"] == 0.01
 
 
@@ -136,7 +139,7 @@ def test_divergence_is_told_and_the_checkpoint_keeps_good_weights(tmp_path, lr, 
 
 def test_what_is_broken_before_the_first_step_is_no_divergence(tmp_path) -> None:
     own = trainer(tmp_path)
-    own.metrics.begin(())
+    own.measurements.begin(None)
     with pytest.raises(InputError, match="expected a finite loss before the first step, got nan"):
         own.start({"hm_0_weight": np.float32([np.nan, 0, 0])})
     assert not own.checkpoint.exists()
@@ -156,7 +159,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, asked) -> None:
     again = trainer(tmp_path / "stopped")
     state = load_state(again.checkpoint, identity=again.identity)
     assert len(state.history.steps) == asked - 1, "nothing is lost"
-    again.metrics.begin(metrics_lines(state.history))
+    again.measurements.begin(state.history)
     assert again.run(state) is None
     assert _result(tmp_path / "stopped")[:2] == _result(tmp_path / "whole")[:2]
 

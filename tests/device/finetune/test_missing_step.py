@@ -43,7 +43,10 @@ def test_a_changed_preset_is_not_replaced_by_the_preset():
 
 @pytest.mark.parametrize(
     ("recipe", "reason"),
-    [(load_recipe("fairmot"), "its identity classifier"), (load_recipe("mot17", num_stacks=2), "num_stacks = 2")],
+    [
+        (load_recipe("fairmot"), "its identity classifier"),
+        (load_recipe("mot17", num_stacks=2, finetune=None), "num_stacks = 2"),
+    ],
     ids=["fairmot", "stacks"],
 )
 def test_no_command_where_there_is_no_step(recipe, reason):
