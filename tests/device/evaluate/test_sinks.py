@@ -9,6 +9,7 @@ from lossrt.device.evaluate.record import FrameRecord
 from lossrt.device.evaluate.sinks import CurveFile, prometheus_sink, tensorboard_sink
 from lossrt.device.evaluate.statistics import Flag, Reading
 from lossrt.errors import BackendError, InputError, StorageError
+from tests.device.evaluate.events import events_of
 
 
 def record(frame, loss, *flags):
@@ -90,20 +91,6 @@ def test_tensorboard_gets_the_frames_of_this_run(tmp_path):
     assert content.count(b"frame/loss") == 2
     assert content.count(b"window/loss") == 2
     assert content.count(b"flag/drift/loss") == 1
-
-
-def events_of(folder):
-    """Every event in the folder's files: length, its checksum, the event, its checksum, again and again."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    events = []
-    for path in sorted(folder.iterdir()):
-        content, at = path.read_bytes(), 0
-        while at < len(content):
-            size = int.from_bytes(content[at : at + 8], "little")
-            events.append(Event.FromString(content[at + 12 : at + 12 + size]))
-            at += 16 + size
-    return events
 
 
 def test_a_run_that_goes_on_tells_tensorboard_to_drop_what_was_past_it(tmp_path):

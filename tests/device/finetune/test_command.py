@@ -9,6 +9,7 @@ import pytest
 
 from lossrt.bundle import files
 from lossrt.device.finetune.step_graph import StepGraph
+from tests.device.evaluate.events import events_of
 
 
 @pytest.fixture
@@ -97,3 +98,80 @@ def test_a_full_disk_ends_with_74_and_the_checkpoint_goes_on(command, words, set
     assert command(*given)[0] == 0
     assert command(*given[:-3], tmp_path / "alone.onnx", "--epochs", 2)[0] == 0
     assert (tmp_path / "tuned.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
+
+
+def test_no_place_takes_anything_away(command, words, setting, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    given = [*words, "--frames", setting.images]
+    image = next((setting.images / "img1").iterdir())
+    before = {path: path.read_bytes() for path in setting.images.rglob("*") if path.is_file()}
+    out = tmp_path / "tuned.onnx"
+    for more, expected in (
+        (("-o", tmp_path / "tuned.safetensors"), "got the name that its heads go to"),
+        (("-o", tmp_path), "got a folder"),
+        (("-o", setting.network), "expected a place of its own, got one that the network"),
+        (("-o", setting.bundle.root / "tuned.onnx"), "lies in the bundle"),
+        (("-o", out, "--metrics", image), "--metrics"),
+        (("-o", out, "--metrics", out), "got that of --metrics"),
+        (("-o", out, "--curve", setting.images / "seqinfo.ini"), "--curve"),
+        (("-o", out, "--checkpoint", tmp_path / "file"), "--checkpoint"),
+        (("-o", out, "--cache", tmp_path / "x", "--checkpoint", tmp_path / "x"), "got that of --"),
+        (("-o", out, "--window", 1), "--window: expected 2 to"),
+        (("-o", out, "--prometheus-host", "::1"), "--prometheus-host: expected together with --prometheus"),
+    ):
+        code, _, said = command(*given, *more)
+        assert (code, expected in said) == (2, True), said
+    assert {path: path.read_bytes() for path in setting.images.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_dashboards_show_what_evaluate_shows(command, words, setting, tmp_path) -> None:
+    pytest.importorskip("tensorboardX")
+    pytest.importorskip("prometheus_client")
+    given = [*words, "--frames", setting.images, "--epochs", 2, "--window", 3]
+    shown = (
+        "--curve",
+        tmp_path / "c.svg",
+        "--tensorboard",
+        tmp_path / "tb",
+        "--prometheus-textfile",
+        tmp_path / "p.prom",
+    )
+    code, printed, _ = command(*given, *shown, "-o", tmp_path / "tuned.onnx")
+    assert code == 0
+    assert "loss_tracking" in printed
+    lines = [json.loads(line) for line in (tmp_path / "tuned.onnx.metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "step" in line]
+    losses = [line["losses"]["loss"] for line in steps]
+    assert steps[-1]["window"]["loss"] == pytest.approx(sum(losses[-3:]) / 3, rel=1e-12)
+    text = (tmp_path / "p.prom").read_text()
+    assert f"lossrt_steps_total {len(steps)}.0" in text
+    assert f'lossrt_loss{{output="loss"}} {losses[-1]!r}' in text
+    last = [line for line in lines if "validation" in line][-1]["validation"]["loss"]
+    assert f'lossrt_further_loss{{kind="validation",output="loss"}} {last!r}' in text
+    assert ">step</text>" in (tmp_path / "c.svg").read_text()
+    events = [event for event in events_of(tmp_path / "tb") if event.summary.value]
+    tags = [value.tag for event in events for value in event.summary.value]
+    assert tags.count("step/loss") == len(steps)
+    assert tags.count("validation/loss") == 3
+    # The same command does nothing anew, and shows all of it again.
+    (tmp_path / "c.svg").unlink()
+    assert command(*given, *shown, "-o", tmp_path / "tuned.onnx")[0] == 0
+    assert ">step</text>" in (tmp_path / "c.svg").read_text()
+    assert (tmp_path / "tuned.onnx.metrics.jsonl").read_text().splitlines() == [json.dumps(line) for line in lines]
+
+
+def test_nothing_of_a_run_stays_but_what_it_names(command, words, setting, tmp_path) -> None:
+    out = tmp_path / "tuned.onnx"
+    killed = tmp_path / "tuned.onnx.checkpoint" / ".lossrt-parts"
+    killed.mkdir(parents=True)
+    (killed / "part.onnx").write_bytes(b"half")
+    assert command(*words, "--frames", setting.images, "-o", out, "--epochs", 1)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "tuned.onnx",
+        "tuned.onnx.checkpoint",
+        "tuned.onnx.features",
+        "tuned.onnx.metrics.jsonl",
+        "tuned.safetensors",
+    ]
+    assert [path.name for path in (tmp_path / "tuned.onnx.checkpoint").iterdir()] == ["checkpoint.safetensors"]

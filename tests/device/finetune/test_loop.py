@@ -10,8 +10,8 @@ import pytest
 from lossrt.bundle import files
 from lossrt.device.finetune import checkpoint as checkpoint_module
 from lossrt.device.finetune.checkpoint import load_state
-from lossrt.device.finetune.measurements import Measurements
 from lossrt.device.finetune.loop import Divergence, Interruption
+from lossrt.device.finetune.measurements import Measurements
 from lossrt.errors import InputError, StorageError
 from tests.device.finetune.samples import TARGET, LeastSquares, begin, features, pairs, trainer
 
