@@ -92,12 +92,13 @@ class Backend:
             return f"{self.name} {backend_version(cast('BackendName', self.name))}"
         return f"{self.name} {ort_version()}"
 
-    def open(self, path: Path, bundle: Bundle) -> Session:
+    def open(self, path: Path, bundle: Bundle, *, part_of: Path | None = None) -> Session:
         """Load an ONNX file.
 
         Args:
             path: The file; its open dimensions are called as the bundle's.
             bundle: Where engines lie, and which sizes its dimensions have.
+            part_of: The network that the file is a part of, for messages.
 
         Raises:
             InputError: The file cannot be loaded.
@@ -110,8 +111,10 @@ class Backend:
         except InputError as error:
             if not any(words in str(error) for words in UNKNOWN_OPERATOR):
                 raise
+            network = part_of or path
+            reason = first_line(error.__cause__ or error).rpartition("Fatal error: ")[2]
             raise BackendError(
-                f"network '{path}': has an operator that ONNX Runtime lacks: {first_line(error.__cause__ or error)}; give a library of it with "
-                "--ort-ops, run on TensorRT with --plugin, or compute what the network gives elsewhere (`lossrt doctor "
-                "--network` lists every such node)"
+                f"network '{network}': has an operator that ONNX Runtime lacks: {reason}; give a library of it with "
+                "--ort-ops, run on TensorRT with --plugin, or compute elsewhere what comes of it (--heads, --features); "
+                f"`lossrt doctor {network}` lists every such node"
             ) from error

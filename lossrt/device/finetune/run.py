@@ -113,7 +113,7 @@ def finetune(
     chosen = backend or Backend()
     step = open_step(bundle, options, backend=chosen)
     with _scratch(files.beside(files.checkpoint, "checkpoint")) as scratch, step.session:
-        runtime = Runtime(bundle, chosen, scratch)
+        runtime = Runtime(bundle, chosen, scratch, inputs.network)
         source = feature_source(inputs, network, recipe, options=options, runtime=runtime)
         digests = frame_digests((*parts.train, *parts.validation), source)
         common = _common(network, recipe, options, chosen)

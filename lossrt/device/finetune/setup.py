@@ -97,17 +97,19 @@ class Runtime:
         bundle: Where engines lie.
         backend: What runs them.
         scratch: Folder for their files.
+        network: The file that they are parts of.
     """
 
     bundle: Bundle
     backend: Backend
     scratch: Path
+    network: Path
 
     def open(self, part: onnx.ModelProto, *, folder: Path) -> Session:
         """Load a part of a network whose file lies in `folder`."""
         path = self.scratch / "part.onnx"
         write_part(part, path, folder=folder, option="--checkpoint")
-        return self.backend.open(path, self.bundle)
+        return self.backend.open(path, self.bundle, part_of=self.network)
 
 
 def read_inputs(inputs: FinetuneInputs, recipe: Recipe) -> Network:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 
+import onnx
 import pytest
 
 from lossrt.bundle import files
@@ -175,3 +176,17 @@ def test_nothing_of_a_run_stays_but_what_it_names(command, words, setting, tmp_p
         "tuned.safetensors",
     ]
     assert [path.name for path in (tmp_path / "tuned.onnx.checkpoint").iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_an_operator_that_the_backend_lacks_is_told_with_the_ways_out(command, words, setting, tmp_path) -> None:
+    model = onnx.load(setting.network)
+    model.graph.node[0].domain, model.graph.node[0].op_type = "my.plugin", "DCNv2"
+    model.opset_import.append(onnx.helper.make_opsetid("my.plugin", 1))
+    onnx.save(model, tmp_path / "plug.onnx")
+    words[1] = tmp_path / "plug.onnx"
+    code, _, said = command(*words, "--frames", setting.images, "-o", tmp_path / "tuned.onnx")
+    assert code == 3
+    assert f"network '{tmp_path / 'plug.onnx'}': has an operator that ONNX Runtime lacks: my.plugin:DCNv2(-1)" in said
+    assert "--ort-ops" in said
+    assert "--features" in said
+    assert not (tmp_path / "tuned.onnx.checkpoint").exists()
