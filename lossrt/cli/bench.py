@@ -12,7 +12,7 @@ import typer
 
 from lossrt.cli import console
 from lossrt.cli.opened import opened
-from lossrt.cli.options import BundleArgument, JsonOption, TrustOption, names
+from lossrt.cli.options import MOST_THREADS, BundleArgument, JsonOption, TrustOption, names
 
 if TYPE_CHECKING:
     from lossrt.bundle import Bundle, Case
@@ -38,7 +38,9 @@ def bench(
     bundle: BundleArgument,
     graph: Annotated[str, typer.Option("--graph", help="The graph to time.")] = GRAPH,
     precision: Annotated[str, typer.Option("--precision", help="Precisions, separated by commas.")] = "fp32",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every contender on the CPU.")] = 1,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of every contender on the CPU.")
+    ] = 1,
     iterations: Annotated[int, typer.Option("--iterations", min=1, help="Rounds that count.")] = 50,
     warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Rounds before them.")] = 5,
     pin: Annotated[

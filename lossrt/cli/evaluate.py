@@ -21,6 +21,7 @@ from lossrt.cli.dashboards import (
 from lossrt.cli.interruption import interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
+    MOST_THREADS,
     BundleArgument,
     EnginesOption,
     JsonOption,
@@ -86,7 +87,7 @@ def evaluate(
     prometheus_textfile: PrometheusFileOption = None,
     precision: Annotated[str, typer.Option("--precision", help="One of the bundle's precisions.")] = "fp32",
     backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, ort-tensorrt, tensorrt or rtx.")] = "ort",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of ONNX Runtime.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of ONNX Runtime.")] = 1,
     plugin: PluginOption = None,
     ort_ops: OrtOpsOption = None,
     engines: EnginesOption = None,

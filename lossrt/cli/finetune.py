@@ -20,6 +20,7 @@ from lossrt.cli.dashboards import (
 from lossrt.cli.interruption import interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
+    MOST_THREADS,
     EnginesOption,
     JsonOption,
     MapOption,
@@ -67,7 +68,9 @@ def finetune(
     schedule: Annotated[str, typer.Option("--schedule", help="constant, cosine or step.")] = "constant",
     seed: SeedOption = 0,
     backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, tensorrt or rtx.")] = "ort",
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of ONNX Runtime.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of ONNX Runtime.")
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Folder of the checkpoint; OUT.checkpoint without it.")
     ] = None,

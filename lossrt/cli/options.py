@@ -1,6 +1,7 @@
 """Options that mean the same in every verb."""
 
 __all__ = [
+    "MOST_THREADS",
     "BundleArgument",
     "EnginesOption",
     "GraphOption",
@@ -24,6 +25,8 @@ import typer
 
 from lossrt.errors import InputError
 
+MOST_THREADS = 1024
+"""More than any machine that this is for has; ONNX Runtime starts as many as it is told."""
 RecipeOption = Annotated[
     str | None, typer.Option("--recipe", help="Preset name, or the path of a .toml recipe; mot17 without it.")
 ]

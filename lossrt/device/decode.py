@@ -20,6 +20,7 @@ from lossrt.targets.placement import image_view
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 HALF = np.float32(0.5)
+FLOATS = ("float32", "float16", "bfloat16", "float64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,15 @@ def decode(
         For each image its detections, highest score first; equal scores in the order of class, row and column.
 
     Raises:
-        InputError: `hm` or every head with a box is missing, or shapes disagree.
+        InputError: `hm` or every head with a box is missing, shapes disagree, an array has no floats, or a number is out
+            of range.
     """
     if top_k < 1:
         raise InputError(f"decode: expected top_k of at least 1, got {top_k}")
+    if not 0 <= threshold <= 1:
+        raise InputError(
+            f"decode: expected a threshold in [0, 1], since it is held against probabilities, got {threshold}"
+        )
     maps = _maps(predictions, recipe)
     scores = maps["hm"] if recipe.is_applied("hm") else _sigmoid(maps["hm"])
     peaks = (scores == _highest_around(scores)) & (scores >= threshold)
@@ -82,7 +88,12 @@ def detections_in_image(
         detections: As `decode` gives them.
         recipe: Map size and family.
         image_size: Height and width of the image, px.
+
+    Raises:
+        InputError: The image has no size.
     """
+    if min(image_size) < 1:
+        raise InputError(f"image_size: expected height and width >= 1 px, got {tuple(image_size)}")
     view = image_view(image_size, recipe, recipe.map_size)
 
     def back(point: Point) -> Point:
@@ -109,6 +120,12 @@ def _maps(predictions: Mapping[str, NDArray[Any]], recipe: Recipe) -> dict[str, 
         raise InputError(f"decode: expected '{prediction_name('hm', recipe.num_stacks - 1)}', got {got}; add it")
     if not arrays.keys() & {"wh", "ltrb", "ltrb_amodal"}:
         raise InputError(f"decode: expected a head with boxes (wh, ltrb or ltrb_amodal), got {got}; add one")
+    for head, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.name not in FLOATS:
+            kind = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
+            raise InputError(
+                f"tensor '{names[head]}': expected a numpy array of {' or '.join(FLOATS)}, got {kind}; convert it"
+            )
     batch, height, width = (arrays["hm"].shape[axis] if arrays["hm"].ndim == 4 else -1 for axis in (0, 2, 3))
     for head, array in arrays.items():
         if array.shape != (batch, recipe.heads[head], height, width):

@@ -162,3 +162,25 @@ def test_a_drawing_leaves_out_what_cannot_be_drawn() -> None:
     image = np.zeros((60, 80, 3), np.uint8)
     boxes = [(math.nan, 0.0, 1.0, 1.0), (5.0, 5.0, 4.0, 9.0), (-1e9, 0.0, math.inf, 5.0)]
     assert not draw(image, [Detection(1, 0.5, box, (0.0, 0.0), None) for box in boxes]).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "said"),
+    [
+        ({}, {"threshold": float("nan")}, r"threshold in \[0, 1\]"),
+        ({}, {"threshold": 1.5}, r"threshold in \[0, 1\]"),
+        ({"pred_hm": np.zeros((1, 1, 4, 6), np.int64)}, {}, "'pred_hm': expected a numpy array of float32"),
+        ({"pred_hm": [[[[0.0]]]]}, {}, "'pred_hm': expected a numpy array of float32 .*got list"),
+    ],
+    ids=["nan", "past 1", "whole numbers", "list"],
+)
+def test_what_cannot_be_decoded_is_named(changes, words, said):
+    recipe = load_recipe("mot17", input=(16, 24))
+    maps = {f"pred_{head}": np.zeros((1, size, 4, 6), np.float32) for head, size in recipe.heads.items()}
+    with pytest.raises(InputError, match=said):
+        decode({**maps, **changes}, recipe, **words)
+
+
+def test_an_image_without_a_size():
+    with pytest.raises(InputError, match="image_size: expected height and width >= 1 px"):
+        detections_in_image([], load_recipe("mot17"), image_size=(0, 5))
