@@ -92,26 +92,25 @@ class Backend:
             return f"{self.name} {backend_version(cast('BackendName', self.name))}"
         return f"{self.name} {ort_version()}"
 
-    def open(self, path: Path, bundle: Bundle, *, part_of: Path | None = None) -> Session:
+    def open(self, path: Path, bundle: Bundle, *, network: Path | None = None) -> Session:
         """Load an ONNX file.
 
         Args:
             path: The file; its open dimensions are called as the bundle's.
             bundle: Where engines lie, and which sizes its dimensions have.
-            part_of: The network that the file is a part of, for messages.
+            network: The user's network that the file is, or is a part of; None for a graph of the bundle.
 
         Raises:
             InputError: The file cannot be loaded.
-            BackendError: The backend or a GPU is missing, it lacks an operator, or a build fails.
+            BackendError: The backend or a GPU is missing, it lacks an operator of the network, or a build fails.
         """
         if self.name in ("tensorrt", "rtx"):
             return open_graph(bundle, path, backend=self.name, plugins=self.plugins, trust=self.trust)
         try:
             return OrtSession(path, device=_DEVICES[self.name], threads=self.threads, operators=self.operators)
         except InputError as error:
-            if not any(words in str(error) for words in UNKNOWN_OPERATOR):
+            if network is None or not any(words in str(error) for words in UNKNOWN_OPERATOR):
                 raise
-            network = part_of or path
             reason = first_line(error.__cause__ or error).rpartition("Fatal error: ")[2]
             raise BackendError(
                 f"network '{network}': has an operator that ONNX Runtime lacks: {reason}; give a library of it with "

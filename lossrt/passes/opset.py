@@ -120,6 +120,17 @@ def _pad(node: onnx.NodeProto, known: _Known) -> bool:
     return len(node.input) < 4 or not node.input[3]
 
 
+def _reshape(node: onnx.NodeProto, known: _Known) -> bool:
+    """Reshape-14 added `allowzero`, without which a 0 in the shape copies the input's size."""
+    asked = any(attribute.name == "allowzero" and attribute.i for attribute in node.attribute)
+    if asked and node.input[1] not in known.constants:
+        return False
+    if asked and not numpy_helper.to_array(known.constants[node.input[1]]).all():
+        return False
+    del node.attribute[:]
+    return True
+
+
 def _reduce(node: onnx.NodeProto, known: _Known) -> bool:
     """The reductions other than ReduceSum took `axes` as an attribute before opset 18."""
     if len(node.input) < 2 or not node.input[1]:
@@ -151,6 +162,7 @@ def _grid_sample(node: onnx.NodeProto, known: _Known) -> bool:
 _REWRITES: dict[str, tuple[int, Callable[[onnx.NodeProto, _Known], bool]]] = {
     "GridSample": (20, _grid_sample),
     "Pad": (18, _pad),
+    "Reshape": (14, _reshape),
     "Split": (18, _split),
     **dict.fromkeys(("ReduceMax", "ReduceMin", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2"), (18, _reduce)),
     **dict.fromkeys(("ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"), (18, _reduce)),

@@ -312,6 +312,14 @@ def test_a_network_gives_the_heads(run, tmp_path, small_bundle, small_recipe):
     assert (tmp_path / "o").read_bytes() == content
     code, _, err = run(*words)
     assert (code, "give it with --frames" in err) == (2, True)
+    plug = onnx.load(tmp_path / "network.onnx")
+    plug.graph.node[0].domain, plug.graph.node[0].op_type = "my.plugin", "DCNv2"
+    plug.opset_import.append(onnx.helper.make_opsetid("my.plugin", 1))
+    onnx.save(plug, tmp_path / "plug.onnx")
+    words = [tmp_path / "plug.onnx" if word == tmp_path / "network.onnx" else word for word in words]
+    code, _, err = run(*words, "--frames", tmp_path / "walk")
+    assert (code, "has an operator that ONNX Runtime lacks: my.plugin:DCNv2(-1)" in err) == (3, True), err
+    words[3] = tmp_path / "network.onnx"
     code, _, err = run(*words, "--frames", tmp_path / "walk", "--map", "hm=reg")
     assert (code, "--map" in err) == (2, True)
     code, _, err = run("evaluate", small_bundle.root, "--generate", 3, "--frames", tmp_path)

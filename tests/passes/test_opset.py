@@ -98,6 +98,12 @@ def test_down(model: onnx.ModelProto) -> None:
     assert_same(model, 17)
 
 
+@pytest.mark.parametrize("allowzero", [0, 1])
+def test_a_reshape_goes_down(allowzero: int) -> None:
+    node = helper.make_node("Reshape", ["x", "to"], ["y"], allowzero=allowzero)
+    assert_same(model_of(node, to=np.array([2, -1])), 13)
+
+
 def refusal(model: onnx.ModelProto, opset: int = 17) -> str:
     onnx.checker.check_model(model, full_check=True)
     with pytest.raises(InputError) as caught:
@@ -124,6 +130,10 @@ NO_FORM = {
     "split-sizes-before-13": (
         model_of(helper.make_node("Split", ["x", "n"], ["y", "z"], axis=1), n=np.array([5, 1])),
         12,
+    ),
+    "reshape-zero": (
+        model_of(helper.make_node("Reshape", ["x", "to"], ["y"], allowzero=1), shape=("B", 6), to=np.array([0, 6])),
+        13,
     ),
     "reduce-noop": (model_of(helper.make_node("ReduceMax", ["x"], ["y"], noop_with_empty_axes=1)), 17),
     "reduce-open-axes": (

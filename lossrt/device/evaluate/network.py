@@ -146,7 +146,7 @@ def open_network(
     found = head_outputs(model, recipe, request.outputs)
     ports = network_ports(model, recipe, names=request.ports)
     warnings = check_activations(model, found, recipe)
-    session = stack.enter_context(request.backend.open(request.model, bundle))
+    session = stack.enter_context(request.backend.open(request.model, bundle, network=request.model))
     heads = NetworkHeads(
         session,
         ports,

@@ -109,7 +109,7 @@ class Runtime:
         """Load a part of a network whose file lies in `folder`."""
         path = self.scratch / "part.onnx"
         write_part(part, path, folder=folder, option="--checkpoint")
-        return self.backend.open(path, self.bundle, part_of=self.network)
+        return self.backend.open(path, self.bundle, network=self.network)
 
 
 def read_inputs(inputs: FinetuneInputs, recipe: Recipe) -> Network:
