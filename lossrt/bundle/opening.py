@@ -4,8 +4,6 @@ __all__ = ["open_bundle"]
 
 import atexit
 import hashlib
-import os
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -58,12 +56,12 @@ def _open_packed(path: Path, trust: Collection[str], out: Path | None) -> Bundle
         manifest = parse_manifest(raw, path=f"{path}/{MANIFEST}")
         root = packed.extract(manifest.files)
     try:
-        verify_folder(root, manifest, source=path)
+        verify_folder(root.path, manifest, source=path)
     except BaseException:
-        shutil.rmtree(root, ignore_errors=True)
+        root.discard()
         raise
-    atexit.register(_remove, root, os.getpid())
-    return Bundle(root=root, manifest=manifest, bundle_id=bundle_id, packed_file=path, out=out)
+    atexit.register(root.discard)
+    return Bundle(root=root.path, manifest=manifest, bundle_id=bundle_id, packed_file=path, out=out)
 
 
 def _checked_id(raw: bytes, path: Path, trust: Collection[str]) -> str:
@@ -74,8 +72,3 @@ def _checked_id(raw: bytes, path: Path, trust: Collection[str]) -> str:
             "names: ask its sender for the id, or for the bundle"
         )
     return bundle_id
-
-
-def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # a forked process must not take the folder from under its parent
-        shutil.rmtree(folder, ignore_errors=True)

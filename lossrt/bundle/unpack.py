@@ -4,7 +4,6 @@ __all__ = ["PackedFile", "is_packed"]
 
 import hashlib
 import os
-import shutil
 import tempfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -13,6 +12,7 @@ from typing import BinaryIO
 
 from lossrt.bundle.manifest import MANIFEST, MAX_MANIFEST
 from lossrt.bundle.names import unfit_name
+from lossrt.bundle.private import PrivateFolder
 from lossrt.bundle.zip_form import (
     DIGITS,
     LOCAL,
@@ -58,14 +58,14 @@ class PackedFile:
         """Return the content of the manifest."""
         return b"".join(self._content(*self._places[0]))
 
-    def extract(self, names: Collection[str]) -> Path:
+    def extract(self, names: Collection[str]) -> PrivateFolder:
         """Extract every file into a new folder that only this user can enter.
 
         Args:
             names: What the manifest lists; the file must hold these and no others.
 
         Returns:
-            The folder; to be removed by the caller.
+            The folder; to be discarded by the caller.
 
         Raises:
             InputError: A file is missing or unknown.
@@ -76,18 +76,18 @@ class PackedFile:
             raise self._refusal(f"file '{unknown[0]}': not in its manifest")
         if missing := sorted(set(names) - held):
             raise self._refusal(f"file '{missing[0]}': in its manifest, but missing")
-        root: Path | None = None
+        root: PrivateFolder | None = None
         try:
-            root = Path(tempfile.mkdtemp(prefix="lossrt-"))  # made with mode 700
+            root = PrivateFolder.make()
             for entry, place in self._places:
-                target = root / entry.name
+                target = root.path / entry.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("xb") as stream:
                     for chunk in self._content(entry, place):
                         stream.write(chunk)
         except BaseException as error:
             if root is not None:
-                shutil.rmtree(root, ignore_errors=True)
+                root.discard()
             if isinstance(error, OSError):
                 raise StorageError(
                     f"bundle '{self._path}': cannot be unpacked into {tempfile.gettempdir()}: {error}; free space "

@@ -37,12 +37,14 @@ def cost(
 
     Those of a packed bundle are compiled anew and not kept.
     """
-    from lossrt.bundle import replace_file
+    from lossrt.bundle import check_outputs, replace_file
     from lossrt.device.build import BuildOptions
     from lossrt.device.cost import compare_costs, costs_more
 
     options = BuildOptions(backend, names(compute_capability))
-    ledger = _measured(opened(bundle, trust=trust), options)
+    source = opened(bundle, trust=trust)
+    check_outputs({"--out": out}, kept={"other": against}, bundle=source)
+    ledger = _measured(source, options)
     changes = None if against is None else compare_costs(_other(against, options), ledger)
     if out is not None:
         replace_file(out, (ledger.model_dump_json(by_alias=True, indent=1) + "\n").encode())

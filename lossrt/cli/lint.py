@@ -28,11 +28,13 @@ def lint(
     as_json: JsonOption = False,
 ) -> None:
     """Check a model against the rules of each target. Exit code 1 when one refuses it or computes wrong results."""
+    from lossrt.bundle import check_outputs
     from lossrt.errors import InputError
     from lossrt.validators.lint.report import run_lint
 
     if fix != (out is not None):
         raise InputError("lint: expected --fix and -o OUT.onnx together; add the other")
+    check_outputs({"--out": out, "--junit": junit}, kept={"model": model})
     if fix and out is not None:
         from lossrt.validators.lint.fix import fix_file
 

@@ -4,6 +4,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lossrt.bundle import Bundle, Manifest, is_packed, open_bundle, pack_bundle, write_bundle
+from lossrt.bundle import Bundle, Manifest, is_packed, open_bundle, pack_bundle, private, write_bundle
 from lossrt.bundle import unpack as unpack_module
 from lossrt.errors import InputError, StorageError
 from tests.bundle.packed import canonical, contents, replace, resealed, sealed
@@ -248,3 +249,22 @@ def test_a_file_that_cannot_be_read(packed: Path) -> None:
 def test_the_id_is_the_manifests_digest(bundle: Bundle, packed: Path) -> None:
     with zipfile.ZipFile(packed) as archive:
         assert hashlib.sha256(archive.read("manifest.json")).hexdigest() == open_bundle(packed).bundle_id
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_uses_is_not(
+    bundle: Bundle, tmp_path: Path, monkeypatch
+) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    pack_bundle(bundle, tmp_path / "toy.lossrt")
+    used = open_bundle(tmp_path / "toy.lossrt").root
+    left, fresh, other = (place / f"{private.PREFIX}{name}" for name in ("left", "fresh", "other"))
+    for folder in (left, fresh):
+        (folder / "graphs").mkdir(parents=True)
+    other.write_text("a file")
+    long_ago = time.time() - 2 * private.GRACE_S
+    for path in (used, left, other):
+        os.utime(path, (long_ago, long_ago))
+    again = open_bundle(tmp_path / "toy.lossrt").root
+    assert sorted(place.iterdir()) == sorted([used, fresh, other, again])
