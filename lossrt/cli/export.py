@@ -72,7 +72,7 @@ def export(
             from lossrt.export.bundle_from_module import bundle_from_module
             from lossrt.export.user_graph import load_user_graph
 
-            user = load_user_graph(graph)
+            user = load_user_graph(graph, open_batch="B" in options.open_dims)
             bundle = bundle_from_module(
                 user,
                 out or Path("build") / user.spec.name,

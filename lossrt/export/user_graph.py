@@ -43,12 +43,13 @@ class UserGraph:
     place: str = ""
 
 
-def load_user_graph(place: str) -> UserGraph:
+def load_user_graph(place: str, *, open_batch: bool = True) -> UserGraph:
     """Load a class from a Python file and check that it keeps its own SPEC. Runs the file.
 
     Args:
         place: `FILE.py:CLASS`. The class is an `nn.Module` that needs no arguments, with a `SPEC`, and optionally a
             static `oracle(arrays) -> {output: Estimate}` and `CONSTANTS`.
+        open_batch: Whether the batch is to stay open in the graph, so that the module is tried at another one as well.
 
     Raises:
         InputError: The file or the class is missing or fails, its SPEC cannot be a graph's, or the module's outputs or
@@ -70,7 +71,7 @@ def load_user_graph(place: str) -> UserGraph:
     if not isinstance(module, nn.Module):
         raise InputError(f"{place}: expected a torch.nn.Module, got {type(module).__name__}")
     batch = spec.sizes.get("B", 1)
-    for images in dict.fromkeys((batch, batch + 1) if "B" in spec.sizes else (batch,)):
+    for images in (batch, batch + 1) if open_batch and "B" in spec.sizes else (batch,):
         _check_outputs(place, module, spec, images)
     oracle = getattr(cls, "oracle", None)
     judge = _guarded(place, oracle, spec) if oracle else (lambda arrays: _own_run(module, spec, arrays))

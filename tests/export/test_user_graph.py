@@ -116,6 +116,16 @@ def test_a_spec_or_an_oracle_that_cannot_be_is_named(source: str, tmp_path: Path
     assert all(word in str(caught.value) for word in ["my_losses.py", *words]), str(caught.value)
 
 
+def test_a_fixed_batch_is_enough_for_a_static_graph(source: str, tmp_path: Path) -> None:
+    fixed = source.replace('tensors["mask"].sum().clamp', 'tensors["mask"].reshape(4, 100).sum().clamp')
+    assert fixed != source
+    with pytest.raises(InputError, match=r"forward fails on inputs of its SPEC \(B=5\)"):
+        _load(tmp_path, fixed)
+    graph = load_user_graph(f"{tmp_path / 'my_losses.py'}:MaskedSmoothL1", open_batch=False)
+    bundle = bundle_from_module(graph, tmp_path / "mine", options=ExportOptions(dynamic=()))
+    assert {result.verdict for result in validate(bundle, open_session=OrtSession)} == {"pass"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
