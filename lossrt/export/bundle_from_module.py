@@ -2,6 +2,7 @@
 
 __all__ = ["bundle_from_module"]
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from lossrt.export.graph_files import GraphFiles, Progress, tool_versions, write
 from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_module
 from lossrt.export.random_inputs import RANDOM_CASES, random_case
 from lossrt.export.user_graph import UserGraph
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def bundle_from_module(
@@ -93,7 +96,10 @@ def _exported(graph: UserGraph, options: ExportOptions) -> onnx.ModelProto:
     except LossrtError:
         raise
     except Exception as error:  # torch.export's errors share no base
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        origin: BaseException = error
+        while origin.__cause__ is not None:
+            origin = origin.__cause__
+        reason = _COLOUR.sub("", str(origin)).strip().partition("\n")[0] or type(origin).__name__
         raise InputError(
             f"{graph.place}: PyTorch cannot export it: {reason}; avoid branches on data, boolean indexing and changes in "
             "place, as docs/add-a-loss.md says"

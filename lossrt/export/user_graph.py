@@ -109,13 +109,7 @@ def _check_outputs(place: str, module: nn.Module, spec: GraphSpec, batch: int) -
     sizes = spec.sizes | ({"B": batch} if "B" in spec.sizes else {})
     arrays = random_case("nominal", spec, batch=batch, seed=0)
     at = f" (B={batch})" if "B" in spec.sizes else ""
-    try:
-        with torch.no_grad():
-            outputs = module({key: torch.from_numpy(array) for key, array in arrays.items()})
-    except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{place}: forward fails on inputs of its SPEC{at}: {type(error).__name__}: {error}"
-        ) from error
+    outputs = _outputs(place, module, arrays, at)
     expected = {output.name: resolved_shape(output.dims, sizes) for output in spec.outputs}
     if not isinstance(outputs, Mapping) or list(outputs) != list(expected):
         got = list(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
@@ -131,6 +125,28 @@ def _check_outputs(place: str, module: nn.Module, spec: GraphSpec, batch: int) -
             raise InputError(
                 f"{place}: output '{key}': expected shape {shape} as its SPEC says{at}, got {tuple(value.shape)}"
             )
+    again = _outputs(place, module, arrays, at)
+    if differing := [key for key in expected if not torch.equal(*map(torch.nan_to_num, (outputs[key], again[key])))]:
+        raise InputError(
+            f"{place}: output '{differing[0]}': expected the same result for the same inputs, got another at the second "
+            "call: nothing random, and nothing kept between calls, can be judged"
+        )
+
+
+def _outputs(place: str, module: nn.Module, arrays: Arrays, at: str) -> Any:
+    """Call the module on arrays, which it has to leave as they are."""
+    tensors = {key: torch.from_numpy(array.copy()) for key, array in arrays.items()}
+    try:
+        with torch.no_grad():
+            outputs = module(dict(tensors))
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"{place}: forward fails on inputs of its SPEC{at}: {type(error).__name__}: {error}"
+        ) from error
+    for key, array in arrays.items():
+        if not np.array_equal(tensors[key].numpy(), array, equal_nan=array.dtype.kind == "f"):
+            raise InputError(f"{place}: input '{key}': forward changes it in place; work on a copy")
+    return outputs
 
 
 def _guarded(place: str, oracle: Callable[[Arrays], Any], spec: GraphSpec) -> Callable[[Arrays], dict[str, Estimate]]:
