@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lossrt.cli import console
-from lossrt.cli.dashboards import (
-    CurveOption,
-    Dashboards,
-    PrometheusFileOption,
-    PrometheusHostOption,
-    PrometheusOption,
-    TensorboardOption,
-)
+from lossrt.cli import console, dashboards
 from lossrt.cli.interruption import interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
@@ -80,11 +72,11 @@ def evaluate(
     ] = 3.0,
     out: OUT = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the output file.")] = False,
-    curve: CurveOption = None,
-    tensorboard: TensorboardOption = None,
-    prometheus: PrometheusOption = None,
-    prometheus_host: PrometheusHostOption = None,
-    prometheus_textfile: PrometheusFileOption = None,
+    curve: dashboards.CurveOption = None,
+    tensorboard: dashboards.TensorboardOption = None,
+    prometheus: dashboards.PrometheusOption = None,
+    prometheus_host: dashboards.PrometheusHostOption = None,
+    prometheus_textfile: dashboards.PrometheusFileOption = None,
     precision: Annotated[str, typer.Option("--precision", help="One of the bundle's precisions.")] = "fp32",
     backend: Annotated[str, typer.Option("--backend", help="ort, ort-cuda, ort-tensorrt, tensorrt or rtx.")] = "ort",
     threads: Annotated[int, typer.Option("--threads", min=1, max=MOST_THREADS, help="Threads of ONNX Runtime.")] = 1,
@@ -106,7 +98,7 @@ def evaluate(
     engine = None if backend in ("tensorrt", "rtx") else engines
     of_model = {"--frames": frames, "--map": mapping, "--input": ports}
     _check_together({**of_model, "--plugin": plugin, "--ort-ops": ort_ops}, needs="--model", given=model is not None)
-    shown = Dashboards(curve, tensorboard, prometheus, prometheus_host, prometheus_textfile)
+    shown = dashboards.Dashboards(curve, tensorboard, prometheus, prometheus_host, prometheus_textfile)
     _check_together({"--engines": engine}, needs="--backend tensorrt or rtx", given=False)
     _check_together({"--parameters": parameters}, needs="--heads or --model", given=generate is None)
     options = Options(window=window, drift_sigma=drift_sigma, out=out, resume=resume)
@@ -160,7 +152,9 @@ def _check_together(options: "Mapping[str, Any]", *, needs: str, given: bool) ->
         )
 
 
-def _check_places(out: Path | None, shown: Dashboards, read: "Mapping[str, Path | None]", bundle: "Bundle") -> None:
+def _check_places(
+    out: Path | None, shown: dashboards.Dashboards, read: "Mapping[str, Path | None]", bundle: "Bundle"
+) -> None:
     """Check where the results go. The output file looks after itself in a folder: it never begins in another's file."""
     from lossrt.bundle import check_outputs
 

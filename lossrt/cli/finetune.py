@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lossrt.cli import console
-from lossrt.cli.dashboards import (
-    CurveOption,
-    Dashboards,
-    PrometheusFileOption,
-    PrometheusHostOption,
-    PrometheusOption,
-    TensorboardOption,
-)
+from lossrt.cli import console, dashboards
 from lossrt.cli.interruption import interruptible
 from lossrt.cli.opened import opened
 from lossrt.cli.options import (
@@ -85,11 +77,11 @@ def finetune(
         Path | None, typer.Option("--metrics", help="JSON Lines of all losses; OUT.metrics.jsonl without it.")
     ] = None,
     window: Annotated[int, typer.Option("--window", help="Steps of the windowed means.")] = 100,
-    curve: CurveOption = None,
-    tensorboard: TensorboardOption = None,
-    prometheus: PrometheusOption = None,
-    prometheus_host: PrometheusHostOption = None,
-    prometheus_textfile: PrometheusFileOption = None,
+    curve: dashboards.CurveOption = None,
+    tensorboard: dashboards.TensorboardOption = None,
+    prometheus: dashboards.PrometheusOption = None,
+    prometheus_host: dashboards.PrometheusHostOption = None,
+    prometheus_textfile: dashboards.PrometheusFileOption = None,
     plugin: PluginOption = None,
     ort_ops: OrtOpsOption = None,
     engines: EnginesOption = None,
@@ -106,7 +98,7 @@ def finetune(
     from lossrt.targets.annotations import beyond_classes
     from lossrt.targets.formats import read_annotations
 
-    shown = Dashboards(curve, tensorboard, prometheus, prometheus_host, prometheus_textfile)
+    shown = dashboards.Dashboards(curve, tensorboard, prometheus, prometheus_host, prometheus_textfile)
     runs_on = Backend.trusted(backend, threads=threads, plugins=plugin, operators=ort_ops, trust=trust)
     options = FinetuneOptions(
         scope=scope,

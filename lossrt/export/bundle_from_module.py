@@ -5,10 +5,12 @@ __all__ = ["bundle_from_module"]
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 
-from lossrt.bundle import Bundle, Manifest, write_bundle
+from lossrt.bundle import Bundle, GraphEntry, Manifest, write_bundle
 from lossrt.errors import InputError, LossrtError
 from lossrt.export.gates import GateError
 from lossrt.export.golden import Judges, checked_precisions
@@ -16,6 +18,7 @@ from lossrt.export.graph_files import GraphFiles, Progress, tool_versions, write
 from lossrt.export.onnx_from_graph import ExportOptions, onnx_from_module
 from lossrt.export.random_inputs import RANDOM_CASES, random_case
 from lossrt.export.user_graph import UserGraph
+from lossrt.spec import GraphSpec
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -46,18 +49,12 @@ def bundle_from_module(
     """
     chosen = options or ExportOptions()
     types = checked_precisions(precisions, chosen)
-    whole = graph.spec.sizes.get("B", 1)
-    opened = "B" in chosen.open_dims
 
     def fill(folder: Path) -> Manifest:
         for name in ("graphs", "baselines", "cases"):
             (folder / name).mkdir()
         progress("cases", 0, 2)
-        batches = {"nominal": whole, "single": 1 if opened else whole}
-        small = min(2, whole) if opened else whole
-        cases = {
-            name: random_case(name, graph.spec, batch=batches.get(name, small), seed=seed) for name in RANDOM_CASES
-        }
+        cases = _cases(graph.spec, open_batch="B" in chosen.open_dims, seed=seed)
         progress(f"graph {graph.spec.name}", 1, 2)
         files = GraphFiles(
             spec=graph.spec,
@@ -68,12 +65,7 @@ def bundle_from_module(
             judges=Judges(None if graph.own_oracle else graph.module, graph.oracle),
             oracle="float64" if graph.own_oracle else "self",
         )
-        try:
-            entry = write_graph(folder, files, precisions=types)
-        except GateError as error:
-            raise InputError(
-                f"{graph.place}: its exported graph cannot go into a bundle: {error}; see docs/add-a-loss.md"
-            ) from error
+        entry = _written(folder, files, types, place=graph.place)
         progress("done", 2, 2)
         return Manifest(
             name=graph.spec.name,
@@ -88,6 +80,24 @@ def bundle_from_module(
         )
 
     return write_bundle(out, fill)
+
+
+def _cases(spec: GraphSpec, *, open_batch: bool, seed: int) -> dict[str, dict[str, NDArray[Any]]]:
+    """Return the inputs of every case; the batch is the SPEC's where it is whole, or cannot be another."""
+    whole = spec.sizes.get("B", 1)
+    batches = {"nominal": whole, "single": 1} if open_batch else {}
+    small = min(2, whole) if open_batch else whole
+    return {name: random_case(name, spec, batch=batches.get(name, small), seed=seed) for name in RANDOM_CASES}
+
+
+def _written(folder: Path, files: GraphFiles, precisions: tuple[str, ...], *, place: str) -> GraphEntry:
+    """Write the graph and its cases; a gate that does not hold is the user's to mend."""
+    try:
+        return write_graph(folder, files, precisions=precisions)
+    except GateError as error:
+        raise InputError(
+            f"{place}: its exported graph cannot go into a bundle: {error}; see docs/add-a-loss.md"
+        ) from error
 
 
 def _exported(graph: UserGraph, options: ExportOptions) -> onnx.ModelProto:

@@ -66,19 +66,6 @@ def test_a_wrong_formula_fails_against_the_oracle(source: str, tmp_path: Path) -
         ("class MaskedSmoothL1(nn.Module)", "class Another(nn.Module)", ["no class", "Another"]),
         ("import numpy as np", "import numpyy", ["my_losses.py", "numpyy"]),
         ("(nn.Module)", "", ["torch.nn.Module"]),
-    ],
-    ids=["output-name", "output-shape", "no-spec", "forward-fails", "no-class", "file-fails", "no-module"],
-)
-def test_what_is_wrong_is_named(source: str, tmp_path: Path, old: str, new: str, words: list[str]) -> None:
-    assert old in source
-    with pytest.raises(InputError) as caught:
-        _load(tmp_path, source.replace(old, new, 1))
-    assert all(word in str(caught.value) for word in ["my_losses.py", *words])
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
         ('name="masked_smooth_l1"', 'name="../../gone"', ["SPEC.name", "'../../gone'"]),
         ('name="masked_smooth_l1"', 'name=""', ["SPEC.name", "''"]),
         ('("B", "N", 7), "prediction"', '"BN7", "prediction"', ["'pred'", "a tuple such as", "'BN7'"]),
@@ -115,11 +102,11 @@ def test_what_is_wrong_is_named(source: str, tmp_path: Path, old: str, new: str,
         ('tensors["mask"].sum().clamp', 'tensors["mask"][:, :4].reshape(4, 4).sum().clamp', ["forward fails", "B=5"]),
     ],
 )
-def test_a_spec_or_an_oracle_that_cannot_be_is_named(source: str, tmp_path: Path, old: str, new: str, words) -> None:
+def test_what_is_wrong_is_named(source: str, tmp_path: Path, old: str, new: str, words: list[str]) -> None:
     assert old in source
     with pytest.raises(InputError) as caught:
         _load(tmp_path, source.replace(old, new, 1))
-    assert all(word in str(caught.value) for word in ["my_losses.py", *words]), str(caught.value)
+    assert all(word in str(caught.value) for word in ["my_losses.py", *words])
 
 
 def test_a_fixed_batch_is_enough_for_a_static_graph(source: str, tmp_path: Path) -> None:
